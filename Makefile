@@ -1,0 +1,47 @@
+# Every target sets up what it needs: from a bare clone only python3 (3.11 or newer, with venv) and make are wanted.
+PYTHON ?= python3
+BIN := .venv/bin
+RUNTIME := .venv/.runtime
+DEV := .venv/.dev
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet
+
+.PHONY: install demo test check lock clean
+
+install: $(RUNTIME)
+
+demo: $(RUNTIME)
+	$(BIN)/candleql serve --demo
+
+test: $(DEV)
+	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+check: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/candleql export-schema --check schema.graphql
+
+$(BIN)/pip:
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("candleql needs Python 3.11 or newer: make PYTHON=python3.13")'
+	$(PYTHON) -m venv .venv
+
+$(RUNTIME): requirements.txt pyproject.toml | $(BIN)/pip
+	$(PIP) --require-hashes -r requirements.txt
+	$(PIP) --no-deps --no-build-isolation -e .
+	touch $@
+
+$(DEV): requirements-dev.txt $(RUNTIME)
+	$(PIP) --require-hashes -r requirements-dev.txt
+	touch $@
+
+# Written anew only when the dependencies change; wants uv on the PATH.
+LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group build
+lock:
+	$(LOCK) -o requirements.txt
+	$(LOCK) --group dev -c requirements.txt -o requirements-dev.txt
+
+clean:
+	rm -rf .venv build *.egg-info

@@ -1,0 +1,73 @@
+"""What the repositories share: one transaction a call, and driver errors told in the caller's words."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+import structlog
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from repos.errors import DatabaseOperationError, DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from repos.feed.bus import Bus
+
+# Failures that pass: the server is starting, stopping, full, failing over (read-only), or the connection broke.
+_PASSING = (
+    OSError,
+    TimeoutError,
+    PoolTimeout,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+
+
+def translated(attempt: str, error: Exception) -> DatabaseOperationError:
+    """`error` in the caller's words; its __cause__ is the driver's own error."""
+    driver: BaseException = error
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        driver = error.orig.__cause__ or error.orig
+    lost = isinstance(driver, _PASSING) or (isinstance(error, DBAPIError) and error.connection_invalidated)
+    made = (DatabaseUnavailable if lost else DatabaseOperationError)(
+        f"{attempt}: {str(driver) or type(driver).__name__}"
+    )
+    made.__cause__ = driver
+    return made
+
+
+class BaseRepository:
+    """A repository holds the engine, never a session: each call is one transaction, so calls can run side by side."""
+
+    def __init__(
+        self, engine: AsyncEngine, bus: "Bus", logger: structlog.typing.FilteringBoundLogger
+    ) -> None:
+        self._engine = engine
+        self._bus = bus
+        self._log = logger
+
+    @asynccontextmanager
+    async def _transaction(self, attempt: str) -> AsyncIterator[AsyncConnection]:
+        """A connection inside a transaction, which commits at the end and rolls back on an error.
+
+        Raises:
+            DatabaseOperationError: The database failed; `attempt` ("storing 3 candles") opens its text.
+        """
+        try:
+            async with self._engine.begin() as connection:
+                yield connection
+        except (
+            SQLAlchemyError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            OSError,
+            TimeoutError,
+        ) as error:
+            failure = translated(attempt, error)
+            self._log.error("Database operation failed", attempt=attempt, error=str(failure.__cause__))
+            raise failure from failure.__cause__

@@ -1,0 +1,423 @@
+"""The market's own vocabulary: values that never change once made, and are made only valid.
+
+Prices and sizes are exact Decimals; instants are aware datetimes in UTC; ranges of time are half-open.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
+from enum import Enum
+from functools import lru_cache
+from typing import Any, Generic, NamedTuple, Self, TypeVar
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+END_OF_TIME = datetime(2262, 1, 1, tzinfo=UTC)
+"""Exclusive: 64-bit nanoseconds since 1970 end in 2262."""
+DIGITS, PLACES = 38, 18
+"""A number has at most 38 digits, 18 of them after the point."""
+
+EXACT = Context(prec=96, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
+"""For sums of sizes. Python's default context rounds to 28 digits in silence; this one has room, or raises."""
+
+
+class InvalidValue(ValueError):
+    """A value that the domain refuses. `name` is the field or argument, `problem` what is wrong and what would be right."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name}: {problem}")
+        self.name = name
+        self.problem = problem
+
+
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
+
+
+def exact(name: str, value: object) -> Decimal:
+    """`value` (a Decimal, an int or a string of ASCII digits) as a Decimal within DIGITS and PLACES.
+
+    Raises:
+        InvalidValue: It is a float (inexact already), not finite, malformed or too long.
+    """
+    if isinstance(value, Decimal):
+        number = value
+    elif isinstance(value, int) and not isinstance(value, bool):
+        number = Decimal(value)
+    elif isinstance(value, str) and len(value) <= 2 * DIGITS and _NUMBER.fullmatch(value):
+        number = Decimal(value)
+    elif isinstance(value, float):
+        raise InvalidValue(
+            name, f"{value!r} is a float, which is not exact; write it as a string or a Decimal"
+        )
+    else:
+        raise InvalidValue(name, f"{_shown(value)} is not a decimal number such as 0.00000001")
+    if not number.is_finite():
+        raise InvalidValue(name, f"{number} is not finite")
+    _, digits, exponent = number.as_tuple()
+    assert isinstance(exponent, int)
+    if exponent < -PLACES:
+        raise InvalidValue(name, f"{_shown(value)} has more than {PLACES} digits after the point")
+    if len(digits) + max(exponent, 0) > DIGITS:
+        raise InvalidValue(name, f"{_shown(value)} has more than {DIGITS} digits")
+    return number
+
+
+def instant(name: str, value: datetime) -> datetime:
+    """`value` in UTC.
+
+    Raises:
+        InvalidValue: It has no offset, or lies outside 1970 to 2261.
+    """
+    if value.tzinfo is None:
+        raise InvalidValue(name, f"{value.isoformat()} has no offset from UTC")
+    if value.tzinfo is not UTC:
+        try:
+            value = value.astimezone(UTC)
+        except OverflowError as error:
+            raise InvalidValue(name, f"{value.isoformat()} is outside the years 1970 to 2261") from error
+    if not EPOCH <= value < END_OF_TIME:
+        raise InvalidValue(name, f"{value.isoformat()} is outside the years 1970 to 2261")
+    return value
+
+
+def label(name: str, value: str, *, limit: int = 64, spaces: bool = False) -> str:
+    """`value`, when it is 1 to `limit` printable characters, without spaces unless `spaces`.
+
+    Raises:
+        InvalidValue: It is empty, too long or holds a control character, a NUL byte included.
+    """
+    if not 1 <= len(value) <= limit or not value.isprintable() or (" " in value and not spaces):
+        what = "printable characters" if spaces else "printable characters without spaces"
+        raise InvalidValue(name, f"{_shown(value)} is not 1 to {limit} {what}")
+    return value
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+_TIMEFRAME = re.compile(r"([1-9][0-9]{0,9})([smhdwM])", re.ASCII)
+_UNITS = {
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
+_LARGER = (("s", 60, "m"), ("m", 60, "h"), ("h", 24, "d"))
+_TEN_YEARS = timedelta(days=3653)
+_MONDAY = EPOCH - timedelta(days=3)
+
+
+class Timeframe(str):
+    """The length of a candle, written as count and unit (s, m, h, d, w, M) in the largest unit that divides.
+
+    A string everywhere it travels, so "60s" is equal to "1m" once made. Buckets count from 1970-01-01T00:00Z,
+    weeks from Monday 1969-12-29, months from January 1970.
+
+    Raises:
+        InvalidValue: The text is no timeframe, or longer than ten years.
+    """
+
+    __slots__ = ("_anchor", "length", "months")
+
+    length: timedelta
+    """Zero for months, whose length differs."""
+    months: int
+    """Zero for all other units."""
+
+    def __new__(cls, text: str) -> Self:
+        return text if type(text) is cls else _timeframe(text)  # type: ignore[return-value]
+
+    def floor(self, moment: datetime) -> datetime:
+        """The start of the bucket that holds `moment` (UTC)."""
+        if self.months:
+            index = (moment.year - 1970) * 12 + moment.month - 1
+            return _month(index - index % self.months)
+        return moment - (moment - self._anchor) % self.length
+
+    def end(self, start: datetime) -> datetime:
+        """The exclusive end of the bucket that starts at `start`, which is the start of the next."""
+        if self.months:
+            return _month((start.year - 1970) * 12 + start.month - 1 + self.months)
+        return start + self.length
+
+
+def _month(index: int) -> datetime:
+    return datetime(1970 + index // 12, index % 12 + 1, 1, tzinfo=UTC)
+
+
+@lru_cache(maxsize=1024)
+def _timeframe(text: str) -> Timeframe:
+    match = _TIMEFRAME.fullmatch(text)
+    if match is None:
+        raise InvalidValue(
+            "timeframe", f"{_shown(text)} is not a count and a unit, such as 5s, 1m, 4h, 1d, 1w or 1M"
+        )
+    count, unit = int(match[1]), match[2]
+    for small, factor, large in _LARGER:
+        if unit == small and count % factor == 0:
+            count, unit = count // factor, large
+    months = count if unit == "M" else 0
+    if months > 120 or (not months and count > _TEN_YEARS // _UNITS[unit]):
+        raise InvalidValue("timeframe", f"{text} is longer than ten years")
+    made = str.__new__(Timeframe, f"{count}{unit}")
+    made.months = months
+    made.length = timedelta(0) if months else count * _UNITS[unit]
+    made._anchor = _MONDAY if unit == "w" else EPOCH
+    return made
+
+
+class Series(NamedTuple):
+    """One line of candles: an argument, a loader's key and a topic of the feed alike."""
+
+    exchange: str
+    symbol: str
+    timeframe: Timeframe
+
+    @classmethod
+    def of(cls, exchange: str, symbol: str, timeframe: str) -> "Series":
+        """The series of these names, checked.
+
+        Raises:
+            InvalidValue: A name is empty, too long or unprintable, or the timeframe is none.
+        """
+        return cls(label("exchange", exchange), label("symbol", symbol), Timeframe(timeframe))
+
+    def __str__(self) -> str:
+        return f"{self.exchange} {self.symbol} {self.timeframe}"
+
+
+class Origin(Enum):
+    """Where a candle comes from."""
+
+    TRADES = "trades"
+    """Folded from trades by our collector."""
+    EXCHANGE = "exchange"
+    """The exchange's own candle."""
+    CLIENT = "client"
+    """Written by a client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candle:
+    """Open, high, low, close and volume of [start_time, end_time).
+
+    `volume` is in base currency for spot, in contracts for derivatives. `trade_count` is None where the source
+    does not say. A candle that is not final is still forming and is never stored.
+
+    Raises:
+        InvalidValue: A name, a number or an instant is out of bounds; start_time is not aligned to the timeframe;
+            end_time is not start_time plus the timeframe; or not low <= open, close <= high.
+    """
+
+    exchange: str
+    symbol: str
+    timeframe: Timeframe
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    trade_count: int | None
+    start_time: datetime
+    end_time: datetime
+    origin: Origin = Origin.CLIENT
+    is_final: bool = True
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        label("exchange", self.exchange)
+        label("symbol", self.symbol)
+        put(self, "timeframe", Timeframe(self.timeframe))
+        for name in ("open", "high", "low", "close", "volume"):
+            put(self, name, exact(name, getattr(self, name)))
+        put(self, "start_time", instant("start_time", self.start_time))
+        put(self, "end_time", instant("end_time", self.end_time))
+        if self.timeframe.floor(self.start_time) != self.start_time:
+            raise InvalidValue(
+                "start_time", f"{self.start_time.isoformat()} is not the start of a {self.timeframe} candle"
+            )
+        if self.timeframe.end(self.start_time) != self.end_time:
+            right = self.timeframe.end(self.start_time).isoformat()
+            raise InvalidValue(
+                "end_time", f"{self.end_time.isoformat()} is not {right}, start_time plus {self.timeframe}"
+            )
+        for name in ("open", "high", "close"):
+            if getattr(self, name) < self.low:
+                raise InvalidValue("low", f"{self.low} is above {name} {getattr(self, name)}")
+        for name in ("open", "close"):
+            if getattr(self, name) > self.high:
+                raise InvalidValue("high", f"{self.high} is below {name} {getattr(self, name)}")
+        if self.volume < 0:
+            raise InvalidValue("volume", f"{self.volume} is negative")
+        if self.trade_count is not None and not 0 <= self.trade_count < 2**31:
+            raise InvalidValue("trade_count", f"{self.trade_count} is not between 0 and 2147483647")
+
+    @property
+    def series(self) -> Series:
+        return Series(self.exchange, self.symbol, self.timeframe)
+
+    @property
+    def timestamp(self) -> datetime:
+        """The chart's time: the same as start_time."""
+        return self.start_time
+
+
+OHLCVCandle = Candle
+
+
+class DataType(Enum):
+    """What a piece of raw exchange data is about."""
+
+    TICKER = "ticker"
+    TRADE = "trade"
+    ORDERBOOK = "orderbook"
+    CANDLE = "candle"
+
+
+@dataclass(frozen=True, slots=True)
+class MarketDataPoint:
+    """One object as the exchange sent it. `data` is kept whole."""
+
+    exchange: str
+    symbol: str
+    timestamp: datetime
+    data_type: DataType
+    data: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        label("exchange", self.exchange)
+        label("symbol", self.symbol)
+        object.__setattr__(self, "timestamp", instant("timestamp", self.timestamp))
+
+
+class Side(Enum):
+    """The taker's side."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """A match, or several of one taker at one price: `count` of them, with the ids first_id to trade_id."""
+
+    exchange: str
+    symbol: str
+    trade_id: int
+    timestamp: datetime
+    price: Decimal
+    size: Decimal
+    side: Side
+    count: int = 1
+
+    @property
+    def first_id(self) -> int:
+        return self.trade_id - self.count + 1
+
+
+class TradeRecord(NamedTuple):
+    """A trade together with the exchange's own JSON text of it, which is stored whole."""
+
+    trade: Trade
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class RawTrade:
+    """A stored row of raw exchange data. `trade` is its content decoded, where that can be done."""
+
+    id: int
+    exchange: str
+    symbol: str
+    timestamp: datetime
+    data_type: str
+    raw_data: Any
+    trade: Trade | None
+    received_at: datetime
+
+
+class BotStatus(Enum):
+    INACTIVE = "inactive"
+    ACTIVE = "active"
+    PAUSED = "paused"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Bot:
+    """A trading bot's record. `version` grows by one with every change; a heartbeat is no change."""
+
+    id: int
+    name: str
+    strategy_name: str
+    exchange: str
+    symbol: str
+    timeframe: Timeframe
+    status: BotStatus
+    virtual_balance: Decimal
+    config: dict[str, Any]
+    last_heartbeat: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    version: int
+
+    @property
+    def series(self) -> Series:
+        return Series(self.exchange, self.symbol, self.timeframe)
+
+    def is_stale(self, now: datetime, timeout: timedelta) -> bool:
+        """Whether it is active and gave no sign of life within `timeout`; before its first heartbeat its last change counts."""
+        return self.status is BotStatus.ACTIVE and (self.last_heartbeat or self.updated_at) < now - timeout
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """What an exchange trades. `contract_value` is coins a contract; None for spot."""
+
+    exchange: str
+    symbol: str
+    tick_size: Decimal
+    lot_size: Decimal
+    contract_value: Decimal | None
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """A stored series, with its span and count."""
+
+    series: Series
+    first_time: datetime | None
+    last_time: datetime | None
+    candle_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Counts above a million are the planner's estimate, and then `exact` is False. Rates are rows a second since the last call."""
+
+    healthy: bool
+    bot_count: int
+    candle_count: int
+    raw_trade_count: int
+    exact: bool
+    database_bytes: int
+    candles_per_second: float
+    trades_per_second: float
+    uptime_seconds: float
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Rows in ascending order. Both flags are exact."""
+
+    rows: list[T]
+    has_next: bool
+    has_previous: bool

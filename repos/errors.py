@@ -1,0 +1,45 @@
+"""What can go wrong between a caller and the store; the tree is small and each leaf is named for its fact.
+
+    DomainError
+    ├── NotFound                 no such row
+    ├── Conflict                 someone else was faster, or the name is taken
+    ├── MailboxOverflow          a subscriber read too slowly; it resumes from its cursor
+    └── DatabaseOperationError   the database refused or failed
+        └── DatabaseUnavailable  it could not be reached
+
+A value that is wrong in itself is a repos.domain.InvalidValue.
+"""
+
+
+class DomainError(Exception):
+    """A failure that its caller can name. `code` is what GraphQL clients see as extensions.code."""
+
+    code = "INTERNAL_SERVER_ERROR"
+
+
+class NotFound(DomainError):
+    """The row that was to be changed does not exist."""
+
+    code = "NOT_FOUND"
+
+
+class Conflict(DomainError):
+    """The change was refused: the row changed since it was read, or its name is taken."""
+
+    code = "CONFLICT"
+
+
+class MailboxOverflow(DomainError):
+    """A subscriber left more final news unread than its mailbox holds."""
+
+    code = "RATE_LIMITED"
+
+
+class DatabaseOperationError(DomainError):
+    """An operation failed in the database. The text says what was attempted and on what; the driver's error is __cause__."""
+
+
+class DatabaseUnavailable(DatabaseOperationError):
+    """The database could not be reached, or went away during the operation. Trying again later can help."""
+
+    code = "DATABASE_UNAVAILABLE"

@@ -1,0 +1,112 @@
+"""What subscribers receive, and where they stand in what they have received."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import NamedTuple
+
+from repos.domain import Bot, Candle, Series, Trade
+
+
+class Position(NamedTuple):
+    """Where a reader of one series stands in the order of writing.
+
+    Every row of a revision below `revision` was seen; of `revision` itself those whose start_time is at most
+    `start`, or all of them where that is None. `newest` is the newest start_time known to the reader: a row written
+    later is a correction unless it is newer.
+    """
+
+    series: Series
+    revision: int
+    start: datetime | None
+    newest: datetime | None
+
+
+class TimeRange(NamedTuple):
+    """[start, end)."""
+
+    start: datetime
+    end: datetime
+
+
+class CandleEventKind(Enum):
+    SNAPSHOT = "snapshot"
+    FORMING = "forming"
+    CLOSED = "closed"
+    CORRECTED = "corrected"
+    GAP = "gap"
+
+
+@dataclass(frozen=True, slots=True)
+class CandleEvent:
+    """`candle` is None for GAP alone, `gap` is set for GAP alone. Reading on from `position` loses nothing."""
+
+    kind: CandleEventKind
+    position: Position
+    candle: Candle | None = None
+    gap: TimeRange | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TradesEvent:
+    """Trades in the order of writing. `position` is the id of the last raw_trades row among them."""
+
+    exchange: str
+    symbol: str
+    position: int
+    trades: list[Trade]
+    gap: TimeRange | None = None
+
+
+class BotEventKind(Enum):
+    CREATED = "created"
+    UPDATED = "updated"
+    DELETED = "deleted"
+    STALE = "stale"
+
+
+@dataclass(frozen=True, slots=True)
+class BotEvent:
+    """What happened to a bot, which is shown as it is after that (before it, when deleted)."""
+
+    kind: BotEventKind
+    bot: Bot
+
+
+@dataclass(frozen=True, slots=True)
+class FeedHealth:
+    """How one collected channel of one symbol is doing."""
+
+    exchange: str
+    channel: str
+    symbol: str
+    connected: bool
+    last_message_at: datetime | None = None
+    reconnects: int = 0
+    open_gaps: int = 0
+    lag_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseHealth:
+    connected: bool
+    latency_ms: float | None
+    pool_size: int
+    pool_in_use: int
+
+
+@dataclass(frozen=True, slots=True)
+class BusHealth:
+    """Whether news arrives in this process, and how many mailboxes wait for it."""
+
+    connected: bool
+    subscribers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    healthy: bool
+    checked_at: datetime
+    database: DatabaseHealth
+    feeds: list[FeedHealth]
+    bus: BusHealth

@@ -1,0 +1,178 @@
+"""The feed: live candles, trades, bots and health as async iterators, each with its snapshot, its resume and no hole between."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from repos.domain import EPOCH, Candle, Series
+from repos.events import (
+    BotEvent,
+    BusHealth,
+    CandleEvent,
+    CandleEventKind,
+    Health,
+    Position,
+    TradesEvent,
+)
+from repos.feed.mailbox import Mailbox
+from repos.feed.news import BotNews, CandleNews, FormingNews, News, Tape, TradeNews
+from repos.feed.receiver import TICK, Receiver
+from repos.feed.topics import BOTS, HEALTH
+
+READ_ROWS = 1_000
+"""Rows read at a time by a subscriber that resumes."""
+
+
+class Feed(Receiver):
+    """What happens, for subscribers in this process; one a process.
+
+    Every iterator registers before it reads, then drops what it has read: nothing falls between. Any of them raises
+    MailboxOverflow when its reader is too slow, and DatabaseOperationError when its first reads fail.
+    """
+
+    async def candles(
+        self, series: Series, after: Position | None, snapshot: int
+    ) -> AsyncIterator[CandleEvent]:
+        """One series: the newest `snapshot` stored candles or, instead, all changes after `after`; then live."""
+        mailbox: Mailbox[CandleNews | Candle] = Mailbox()
+
+        def deliver(news: News) -> None:
+            if isinstance(news, CandleNews) and news.candles:
+                mailbox.put(news, len(news.candles))
+            elif isinstance(news, FormingNews):
+                mailbox.note(series, news.candles[0])
+
+        with self.topics.follow([series], deliver):
+            if after is None:
+                page = await self._db.market_data.page(series, last=snapshot)
+                reached = page.position
+                for candle in page.rows:
+                    yield CandleEvent(CandleEventKind.SNAPSHOT, reached, candle)
+            else:
+                reached = after
+                while changes := await self._db.market_data.changes(reached, READ_ROWS):
+                    for candle, position in changes:
+                        yield _written(candle, reached, position)
+                        reached = position
+            self.topics.reached(series, reached.revision)
+            topic = self.topics.get(series)
+            if topic is not None and topic.forming is not None:
+                mailbox.note(series, topic.forming)
+            while True:
+                item = await mailbox.get()
+                if isinstance(item, Candle):
+                    if reached.newest is None or item.start_time > reached.newest:
+                        yield CandleEvent(CandleEventKind.FORMING, reached, item)
+                elif item.revision > reached.revision:
+                    for candle in item.candles or ():
+                        newest = max(reached.newest or candle.start_time, candle.start_time)
+                        position = Position(series, item.revision, candle.start_time, newest)
+                        yield _written(candle, reached, position)
+                        reached = position
+
+    async def watch(self, series: Sequence[Series]) -> AsyncIterator[CandleEvent]:
+        """Many series: the newest state of each, now and whenever it changes. A slow reader skips states, never series."""
+        mailbox: Mailbox[tuple[Candle, int | None]] = Mailbox()
+        newest: dict[Series, datetime] = {}
+
+        def deliver(news: News) -> None:
+            match news:
+                case CandleNews(series=key, revision=revision, candles=[*_, candle]):
+                    if candle.start_time >= newest.get(key, EPOCH):
+                        newest[key] = candle.start_time
+                        mailbox.note(key, (candle, revision))
+                case FormingNews(candles=[candle]):
+                    mailbox.note(candle.series, (candle, None))
+
+        wanted = list(dict.fromkeys(series))
+        with self.topics.follow(wanted, deliver):
+            states = {
+                key: position
+                for key, (_, position) in (read := await self._db.market_data.states(wanted)).items()
+            }
+            for key, (candle, position) in read.items():
+                if candle is not None:
+                    yield CandleEvent(CandleEventKind.SNAPSHOT, position, candle)
+                self.topics.reached(key, position.revision)
+                topic = self.topics.get(key)
+                if topic is not None and topic.forming is not None:
+                    mailbox.note(key, (topic.forming, None))
+            while True:
+                candle, revision = await mailbox.get()
+                reached = states[candle.series]
+                if revision is None:
+                    if reached.newest is None or candle.start_time > reached.newest:
+                        yield CandleEvent(CandleEventKind.FORMING, reached, candle)
+                elif revision > reached.revision and (
+                    reached.newest is None or candle.start_time >= reached.newest
+                ):
+                    position = Position(candle.series, revision, None, candle.start_time)
+                    states[candle.series] = position
+                    yield _written(candle, reached, position)
+
+    async def trades(
+        self, exchange: str, symbol: str, after: int | None, snapshot: int
+    ) -> AsyncIterator[TradesEvent]:
+        """The tape of one symbol in the order of writing: its newest `snapshot` trades or, instead, all after the row
+        `after`; then live."""
+        mailbox: Mailbox[TradeNews] = Mailbox()
+        tape = Tape(exchange, symbol)
+
+        def deliver(news: News) -> None:
+            if isinstance(news, TradeNews) and news.trades:
+                mailbox.put(news, len(news.trades))
+
+        with self.topics.follow([tape], deliver):
+            if after is None:
+                rows, reached = await self._db.raw_trades.newest_tape(exchange, symbol, snapshot)
+                if rows:
+                    yield TradesEvent(exchange, symbol, reached, rows)
+            else:
+                reached = after
+                while found := await self._db.raw_trades.tape(
+                    exchange, symbol, after=reached, limit=READ_ROWS
+                ):
+                    reached = found[-1][0]
+                    yield TradesEvent(exchange, symbol, reached, [trade for _, trade in found])
+            self.topics.reached(tape, reached)
+            while True:
+                news = await mailbox.get()
+                if news.last_id > reached:
+                    reached = news.last_id
+                    yield TradesEvent(exchange, symbol, reached, news.trades or [])
+
+    async def bots(self) -> AsyncIterator[BotEvent]:
+        """Every change of a bot, and every bot that falls silent."""
+        mailbox: Mailbox[BotNews] = Mailbox()
+
+        def deliver(news: News) -> None:
+            if isinstance(news, BotNews):
+                mailbox.put(news)
+
+        with self.topics.follow([BOTS], deliver):
+            while True:
+                news = await mailbox.get()
+                yield BotEvent(news.kind, news.bot)
+
+    async def health(self) -> AsyncIterator[Health]:
+        """The health now, after every report of a collector and at least every TICK."""
+        mailbox: Mailbox[None] = Mailbox()
+
+        with self.topics.follow([HEALTH], lambda _: mailbox.note(HEALTH, None)):
+            while True:
+                yield await self.current_health()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(TICK):
+                        await mailbox.get()
+
+    async def current_health(self) -> Health:
+        """The health as this process sees it; never raises."""
+        database = await self._db.health()
+        bus = BusHealth(self.connected, self.topics.followers)
+        return Health(database.connected and bus.connected, datetime.now(UTC), database, self.feeds(), bus)
+
+
+def _written(candle: Candle, before: Position, position: Position) -> CandleEvent:
+    newer = before.newest is None or candle.start_time > before.newest
+    return CandleEvent(CandleEventKind.CLOSED if newer else CandleEventKind.CORRECTED, position, candle)

@@ -1,0 +1,250 @@
+"""What travels on the bus, and its text: JSON, cut into pieces that NOTIFY takes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import orjson
+
+from repos.domain import EPOCH, Bot, BotStatus, Candle, Origin, Series, Side, Timeframe, Trade
+from repos.events import BotEventKind, FeedHealth
+
+ANNOUNCED_ROWS = 2_000
+"""A larger write is announced without its rows; hubs that care read them."""
+PIECE_BYTES = 7_900
+"""PostgreSQL takes payloads below 8,000 bytes."""
+
+
+class Tape(NamedTuple):
+    """The trades of one symbol: a topic of the feed."""
+
+    exchange: str
+    symbol: str
+
+
+@dataclass(frozen=True, slots=True)
+class CandleNews:
+    """`series` reached `revision` by a write of final candles between the start times `first` and `last`."""
+
+    series: Series
+    revision: int
+    first: datetime
+    last: datetime
+    candles: list[Candle] | None
+
+
+@dataclass(frozen=True, slots=True)
+class FormingNews:
+    """Candles as they stand now, of any series, not final."""
+
+    candles: list[Candle]
+
+
+@dataclass(frozen=True, slots=True)
+class TradeNews:
+    """Trades were stored as raw_trades rows up to `last_id`; the tape's row before them was `previous_id` (0: none)."""
+
+    tape: Tape
+    previous_id: int
+    last_id: int
+    trades: list[Trade] | None
+
+
+@dataclass(frozen=True, slots=True)
+class BotNews:
+    kind: BotEventKind
+    bot: Bot
+
+
+@dataclass(frozen=True, slots=True)
+class FeedHealthNews:
+    """The state of all channels of the collector named `source`."""
+
+    source: str
+    feeds: list[FeedHealth]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Somebody began to follow the series: who has its forming candle may announce it."""
+
+    series: Series
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """A hub's word to itself, which proves that news still arrives."""
+
+    token: str
+
+
+News = CandleNews | FormingNews | TradeNews | BotNews | FeedHealthNews | Ask | Ping
+
+
+def encode(news: News) -> list[str]:
+    """The news as payloads of at most PIECE_BYTES. Each begins "i/n ": the pieces of one transaction arrive in a row, and
+    numbering keeps PostgreSQL from dropping one as a duplicate of another."""
+    kind = next(kind for kind, (cls, _, _) in _CODECS.items() if cls is type(news))
+    body = orjson.dumps([kind, *_CODECS[kind][1](news)])
+    # Decimals, names and instants are ASCII nearly always; otherwise a character may take four bytes.
+    text = body.decode()
+    size = PIECE_BYTES - 16
+    if not text.isascii():
+        size //= 4
+    pieces = [text[i : i + size] for i in range(0, len(text), size)]
+    return [f"{i}/{len(pieces)} {piece}" for i, piece in enumerate(pieces, 1)]
+
+
+class Decoder:
+    """Puts the pieces of one sender together. Feed it payloads in the order of arrival."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+
+    def feed(self, payload: str) -> News | None:
+        """The news that `payload` completes, or None while pieces are missing.
+
+        Raises:
+            ValueError: The payload is not ours, or a piece before it was lost.
+        """
+        head, _, piece = payload.partition(" ")
+        number, _, total = head.partition("/")
+        if number == "1":
+            self._pieces = []
+        self._pieces.append(piece)
+        if int(number) != len(self._pieces):
+            self._pieces = []
+            raise ValueError(f"piece {head} came without those before it")
+        if number != total:
+            return None
+        kind, *fields = orjson.loads("".join(self._pieces))
+        self._pieces = []
+        if kind not in _CODECS:
+            raise ValueError(f"{kind!r} is no kind of news")
+        return _CODECS[kind][2](fields)
+
+
+def _micros(moment: datetime | None) -> int | None:
+    return None if moment is None else (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def _moment(micros: int) -> datetime:
+    return EPOCH + timedelta(microseconds=micros)
+
+
+def _maybe(micros: int | None) -> datetime | None:
+    return None if micros is None else _moment(micros)
+
+
+def _row(c: Candle) -> list[Any]:
+    prices = [format(number, "f") for number in (c.open, c.high, c.low, c.close, c.volume)]
+    return [_micros(c.start_time), *prices, c.trade_count, c.origin.value]
+
+
+def _candle(series: Series, row: list[Any], is_final: bool) -> Candle:
+    start = _moment(row[0])
+    prices = [Decimal(text) for text in row[1:6]]
+    return Candle(*series, *prices, row[6], start, series.timeframe.end(start), Origin(row[7]), is_final)  # type: ignore[arg-type, misc]
+
+
+def _series(names: list[str]) -> Series:
+    return Series(names[0], names[1], Timeframe(names[2]))
+
+
+def _write_candles(n: CandleNews) -> list[Any]:
+    rows = None if n.candles is None else [_row(c) for c in n.candles]
+    return [list(n.series), n.revision, _micros(n.first), _micros(n.last), rows]
+
+
+def _read_candles(f: list[Any]) -> CandleNews:
+    series = _series(f[0])
+    candles = None if f[4] is None else [_candle(series, row, True) for row in f[4]]
+    return CandleNews(series, f[1], _moment(f[2]), _moment(f[3]), candles)
+
+
+def _write_forming(n: FormingNews) -> list[Any]:
+    return [[list(c.series), _row(c)] for c in n.candles]
+
+
+def _read_forming(f: list[Any]) -> FormingNews:
+    return FormingNews([_candle(_series(names), row, False) for names, row in f])
+
+
+def _write_trades(n: TradeNews) -> list[Any]:
+    rows = None if n.trades is None else [
+        [t.trade_id, _micros(t.timestamp), format(t.price, "f"), format(t.size, "f"), t.side.value, t.count] for t in n.trades
+    ]  # fmt: skip
+    return [list(n.tape), n.previous_id, n.last_id, rows]
+
+
+def _read_trades(f: list[Any]) -> TradeNews:
+    tape = Tape(*f[0])
+    trades = None if f[3] is None else [
+        Trade(*tape, r[0], _moment(r[1]), Decimal(r[2]), Decimal(r[3]), Side(r[4]), r[5]) for r in f[3]
+    ]  # fmt: skip
+    return TradeNews(tape, f[1], f[2], trades)
+
+
+def _write_bot(n: BotNews) -> list[Any]:
+    b = n.bot
+    instants = [_micros(moment) for moment in (b.last_heartbeat, b.created_at, b.updated_at)]
+    names = [b.name, b.strategy_name, b.exchange, b.symbol, b.timeframe, b.status.value]
+    return [n.kind.value, b.id, *names, format(b.virtual_balance, "f"), b.config, *instants, b.version]
+
+
+def _read_bot(f: list[Any]) -> BotNews:
+    (
+        kind,
+        id_,
+        name,
+        strategy,
+        exchange,
+        symbol,
+        timeframe,
+        status,
+        balance,
+        config,
+        beat,
+        made,
+        changed,
+        version,
+    ) = f
+    bot = Bot(
+        id_, name, strategy, exchange, symbol, Timeframe(timeframe), BotStatus(status), Decimal(balance), config,
+        _maybe(beat), _moment(made), _moment(changed), version,
+    )  # fmt: skip
+    return BotNews(BotEventKind(kind), bot)
+
+
+def _write_health(n: FeedHealthNews) -> list[Any]:
+    rows = [
+        [
+            h.exchange,
+            h.channel,
+            h.symbol,
+            h.connected,
+            _micros(h.last_message_at),
+            h.reconnects,
+            h.open_gaps,
+            h.lag_ms,
+        ]
+        for h in n.feeds
+    ]
+    return [n.source, rows]
+
+
+def _read_health(f: list[Any]) -> FeedHealthNews:
+    return FeedHealthNews(f[0], [FeedHealth(*r[:4], _maybe(r[4]), *r[5:]) for r in f[1]])
+
+
+_CODECS: dict[str, tuple[type, Callable[[Any], list[Any]], Callable[[list[Any]], News]]] = {
+    "candles": (CandleNews, _write_candles, _read_candles),
+    "forming": (FormingNews, _write_forming, _read_forming),
+    "trades": (TradeNews, _write_trades, _read_trades),
+    "bot": (BotNews, _write_bot, _read_bot),
+    "health": (FeedHealthNews, _write_health, _read_health),
+    "ask": (Ask, lambda n: [list(n.series)], lambda f: Ask(_series(f[0]))),
+    "ping": (Ping, lambda n: [n.token], lambda f: Ping(f[0])),
+}

@@ -1,0 +1,221 @@
+"""The one listener of a process: keeps the LISTEN connection, hands news to the topics and reads what was missed."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import asyncpg
+import stamina
+import structlog
+
+from repos.domain import Candle, Series
+from repos.errors import DatabaseOperationError
+from repos.events import BotEventKind, FeedHealth, Position
+from repos.feed.news import Ask, BotNews, CandleNews, FeedHealthNews, FormingNews, News, Ping, Tape, TradeNews
+from repos.feed.topics import BOTS, Key, Topics
+
+if TYPE_CHECKING:
+    from repos.operations import DatabaseOperations
+
+TICK = 5.0
+"""Seconds between a hub's pings, and between its looks at the tables for news that got lost."""
+SILENCE = 10.0
+"""Seconds without a ping's return after which the connection counts as lost."""
+REPORTED = timedelta(seconds=15)
+"""A collector that missed three reports of its channels is no longer shown."""
+_READ_ROWS = 2_000
+
+log = structlog.get_logger(__name__)
+
+
+class Receiver:
+    """Enter it to listen. It outlives the loss of the database: topics keep their positions and catch up afterwards."""
+
+    def __init__(
+        self, db: "DatabaseOperations", bot_heartbeat_timeout: timedelta = timedelta(seconds=60)
+    ) -> None:
+        self._db = db
+        self._bot_timeout = bot_heartbeat_timeout
+        self._inbox: asyncio.Queue[News] = asyncio.Queue()
+        self._outbox: asyncio.Queue[News] = asyncio.Queue()
+        self._lost = asyncio.Event()
+        self._look_now = asyncio.Event()
+        self._token = secrets.token_hex(8)
+        self._heard_at: float | None = None
+        self._feeds: dict[str, tuple[datetime, list[FeedHealth]]] = {}
+        self._stale: dict[int, tuple[int, datetime | None]] = {}
+        self._provider: Callable[[Series], Candle | None] = lambda _: None
+        self.topics = Topics(self._opened)
+
+    async def __aenter__(self) -> Self:
+        self._running = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._running.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._running
+
+    @property
+    def connected(self) -> bool:
+        """Whether a ping came back lately."""
+        return self._heard_at is not None and asyncio.get_running_loop().time() - self._heard_at <= SILENCE
+
+    def feeds(self) -> list[FeedHealth]:
+        """What the collectors said last of their channels."""
+        since = datetime.now(UTC) - REPORTED
+        return [feed for heard, feeds in self._feeds.values() if heard >= since for feed in feeds]
+
+    def answer(self, provider: Callable[[Series], Candle | None]) -> None:
+        """Ask `provider` for the forming candle when somebody in any process begins to follow a series."""
+        self._provider = provider
+
+    def _opened(self, keys: Sequence[Key]) -> None:
+        for key in keys:
+            if isinstance(key, Series):
+                self._outbox.put_nowait(Ask(key))
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for work in (self._listen, self._hand_out, self._send, self._look):
+                tasks.create_task(work())
+
+    async def _listen(self) -> None:
+        failures = (
+            OSError,
+            TimeoutError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            DatabaseOperationError,
+        )
+        while True:
+            async for attempt in stamina.retry_context(
+                on=failures, attempts=None, timeout=None, wait_max=5.0
+            ):
+                with attempt:
+                    self._lost.clear()
+                    await self._db.bus.listen(self._inbox.put_nowait, self._listens, self._lost)
+            log.warning("The connection for news was lost; opening another")
+
+    def _listens(self) -> None:
+        """The connection stands: prove it, and read what was written while there was none."""
+        self._heard_at = asyncio.get_running_loop().time()
+        self._look_now.set()
+
+    async def _send(self) -> None:
+        while True:
+            news = [await self._outbox.get()]
+            while not self._outbox.empty():
+                news.append(self._outbox.get_nowait())
+            await self._attempt(self._db.bus.publish(*news))
+
+    async def _hand_out(self) -> None:
+        while True:
+            news = await self._inbox.get()
+            match news:
+                case Ping(token=token):
+                    if token == self._token:
+                        self._heard_at = asyncio.get_running_loop().time()
+                case Ask(series=series):
+                    candle = self._provider(series)
+                    if candle is not None:
+                        self._outbox.put_nowait(FormingNews([candle]))
+                case _:
+                    if isinstance(news, FeedHealthNews):
+                        self._feeds[news.source] = datetime.now(UTC), news.feeds
+                    hole = self.topics.deliver(news)
+                    if hole is not None:
+                        await self._attempt(self._read(hole))
+
+    async def _look(self) -> None:
+        """Every TICK: ping, give a silent connection up, and compare the topics with the tables."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK):
+                    await self._look_now.wait()
+            self._look_now.clear()
+            if self._heard_at is not None and not self.connected:
+                log.warning("No news comes back: LISTEN needs a direct connection to the primary, not a transaction "
+                            "pooler or a standby; see DATABASE_LISTEN_URL")  # fmt: skip
+                self._heard_at = None
+                self._lost.set()
+            self._outbox.put_nowait(Ping(self._token))
+            await self._attempt(self._compare())
+            if self.topics.get(BOTS) is not None:
+                await self._attempt(self._tell_stale())
+
+    async def _attempt(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except DatabaseOperationError as error:
+            log.warning("The feed will try again", reason=str(error))
+
+    async def _compare(self) -> None:
+        """Read what a topic missed: news is lost with its connection, but `series` and `tapes` know."""
+        behind: list[Key] = []
+        series = self.topics.series()
+        for key, revision in (await self._db.market_data.revisions(list(series))).items():
+            position = series[key].position
+            if position is not None and position < revision:
+                behind.append(key)
+        tapes = self.topics.tapes()
+        for tape, last_id in (await self._db.raw_trades.last_ids(list(tapes))).items():
+            position = tapes[tape].position
+            if position is not None and position < last_id:
+                behind.append(tape)
+        for key in behind:
+            await self._read(key)
+
+    async def _read(self, key: Key) -> None:
+        if isinstance(key, Series):
+            await self._read_series(key)
+        elif isinstance(key, Tape):
+            await self._read_tape(key)
+
+    async def _read_series(self, series: Series) -> None:
+        topic = self.topics.get(series)
+        if topic is None or topic.position is None:
+            return
+        reached = Position(series, topic.position, None, topic.newest)
+        kept: list[tuple[int, Candle]] = []
+        while True:
+            rows = await self._db.market_data.changes(reached, _READ_ROWS)
+            kept += [(position.revision, candle) for candle, position in rows]
+            whole = len(rows) < _READ_ROWS
+            for revision, group in groupby(kept, key=lambda row: row[0]):
+                candles = [candle for _, candle in group]
+                if not whole and revision == kept[-1][0]:
+                    # The next page may hold more of this revision, which must come as one piece.
+                    kept = [(revision, candle) for candle in candles]
+                    break
+                news = CandleNews(series, revision, candles[0].start_time, candles[-1].start_time, candles)
+                self.topics.deliver(news, read=True)
+            if whole:
+                return
+            reached = rows[-1][1]
+
+    async def _read_tape(self, tape: Tape) -> None:
+        topic = self.topics.get(tape)
+        while topic is not None and topic.position is not None:
+            rows = await self._db.raw_trades.tape(*tape, after=topic.position, limit=_READ_ROWS)
+            if rows:
+                self.topics.deliver(
+                    TradeNews(tape, topic.position, rows[-1][0], [trade for _, trade in rows])
+                )
+            if len(rows) < _READ_ROWS:
+                return
+
+    async def _tell_stale(self) -> None:
+        """Tell once of each bot that fell silent; another sign of life makes it news again."""
+        silent = await self._db.bots.silent(datetime.now(UTC) - self._bot_timeout)
+        for bot in silent:
+            if self._stale.get(bot.id) != (bot.version, bot.last_heartbeat):
+                self.topics.deliver(BotNews(BotEventKind.STALE, bot))
+        self._stale = {bot.id: (bot.version, bot.last_heartbeat) for bot in silent}

@@ -1,0 +1,123 @@
+"""Who follows what in this process, and how far the news of each topic has come."""
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from repos.domain import Candle, Series
+from repos.feed.news import BotNews, CandleNews, FeedHealthNews, FormingNews, News, Tape, TradeNews
+
+BOTS = "bots"
+HEALTH = "health"
+Key = Series | Tape | str
+Deliver = Callable[[News], None]
+
+
+@dataclass(slots=True)
+class Topic:
+    """`position` is the revision of a series, or the last row's id of a tape, up to which news was delivered; None before any."""
+
+    position: int | None = None
+    newest: datetime | None = None
+    forming: Candle | None = None
+    followers: dict[int, Deliver] = field(default_factory=dict)
+
+
+class Topics:
+    """The topics that have followers."""
+
+    def __init__(self, opened: Callable[[Sequence[Key]], None]) -> None:
+        """`opened` is called with the topics that got their first follower."""
+        self._topics: dict[Hashable, Topic] = {}
+        self._opened = opened
+        self._followers = 0
+
+    @property
+    def followers(self) -> int:
+        return self._followers
+
+    @contextmanager
+    def follow(self, keys: Sequence[Key], deliver: Deliver) -> Iterator[None]:
+        """Have `deliver` called with the news of these topics. It must not wait."""
+        identity = id(deliver)
+        fresh = [key for key in keys if key not in self._topics]
+        for key in keys:
+            self._topics.setdefault(key, Topic()).followers[identity] = deliver
+        self._followers += 1
+        if fresh:
+            self._opened(fresh)
+        try:
+            yield
+        finally:
+            self._followers -= 1
+            for key in keys:
+                topic = self._topics.get(key)
+                if topic is not None:
+                    topic.followers.pop(identity, None)
+                    if not topic.followers:
+                        del self._topics[key]
+
+    def get(self, key: Key) -> Topic | None:
+        return self._topics.get(key)
+
+    def series(self) -> dict[Series, Topic]:
+        return {key: topic for key, topic in self._topics.items() if isinstance(key, Series)}
+
+    def tapes(self) -> dict[Tape, Topic]:
+        return {key: topic for key, topic in self._topics.items() if isinstance(key, Tape)}
+
+    def reached(self, key: Key, position: int) -> None:
+        """A follower has read up to `position` by itself: from here on a hole in the news can be seen."""
+        topic = self._topics.get(key)
+        if topic is not None and topic.position is None:
+            topic.position = position
+
+    def deliver(self, news: News, *, read: bool = False) -> Key | None:
+        """Hand news to its followers; news of before the topic's position is dropped.
+
+        `read` says that the news was read from the tables, so what is missing before it was overwritten since. Otherwise,
+        when there is a hole before the news or its rows are not in it, nobody gets it and the topic is returned: its
+        changes must be read.
+        """
+        match news:
+            case CandleNews(series=series, revision=revision):
+                topic = self._topics.get(series)
+                if topic is None or (topic.position is not None and revision <= topic.position):
+                    return None
+                if topic.position is None:
+                    topic.position = revision - 1
+                if news.candles is None or (revision != topic.position + 1 and not read):
+                    return series
+                topic.position = revision
+                topic.newest = max(topic.newest or news.last, news.last)
+                if topic.forming is not None and topic.forming.start_time <= topic.newest:
+                    topic.forming = None
+                self._hand(topic, news)
+            case TradeNews(tape=tape, previous_id=previous, last_id=last):
+                topic = self._topics.get(tape)
+                if topic is None or (topic.position is not None and last <= topic.position):
+                    return None
+                if topic.position is None:
+                    topic.position = previous
+                if news.trades is None or previous != topic.position:
+                    return tape
+                topic.position = last
+                self._hand(topic, news)
+            case FormingNews(candles=candles):
+                for candle in candles:
+                    topic = self._topics.get(candle.series)
+                    # A forming candle may cross its own final one on the way here.
+                    if topic is not None and (topic.newest is None or candle.start_time > topic.newest):
+                        topic.forming = candle
+                        self._hand(topic, FormingNews([candle]))
+            case BotNews():
+                self._hand(self._topics.get(BOTS), news)
+            case FeedHealthNews():
+                self._hand(self._topics.get(HEALTH), news)
+        return None
+
+    def _hand(self, topic: Topic | None, news: News) -> None:
+        if topic is not None:
+            for deliver in list(topic.followers.values()):
+                deliver(news)

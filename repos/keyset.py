@@ -1,0 +1,95 @@
+"""Pages by keyset: a page is cut by the key of its neighbours, never by counting rows, so it holds still while rows arrive."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from repos.domain import InvalidValue
+
+MOST = 10_000
+"""Rows on one page."""
+DEFAULT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Which rows of an ascending range make the page: the first or last `limit` of those between `after` and `before`.
+
+    `after` and `before` are exclusive key tuples.
+    """
+
+    limit: int
+    backward: bool
+    after: tuple[Any, ...] | None
+    before: tuple[Any, ...] | None
+
+
+def cut(
+    first: int | None,
+    last: int | None,
+    after: tuple[Any, ...] | None,
+    before: tuple[Any, ...] | None,
+    default: int = DEFAULT,
+) -> Cut:
+    """The page that these arguments ask for. Neither first nor last: the newest `default` rows, or those right behind `after`.
+
+    Raises:
+        InvalidValue: first and last together, or one of them outside 0 to 10,000.
+    """
+    if first is not None and last is not None:
+        raise InvalidValue("last", "first and last can't be given together")
+    for name, value in (("first", first), ("last", last)):
+        if value is not None and not 0 <= value <= MOST:
+            raise InvalidValue(name, f"{value} is not between 0 and {MOST}")
+    if first is None and last is None and after is not None:
+        first = default
+    backward = first is None
+    limit = first if first is not None else last if last is not None else default
+    return Cut(limit, backward, after, before)
+
+
+def statement(
+    columns: Sequence[sa.ColumnElement[Any]],
+    key: Sequence[sa.ColumnElement[Any]],
+    conditions: Sequence[sa.ColumnElement[bool]],
+    page: Cut,
+    beside: Sequence[sa.ColumnElement[Any]] = (),
+) -> sa.Select[Any]:
+    """One statement, hence one snapshot, for a page, its neighbours and the scalar subqueries `beside`.
+
+    Rows are (before, after, *beside, *columns): whether rows lie on either side of the cut, outside the page's own
+    overhang. There is always a row; without any on the page its `columns` are null. Backward pages come newest first.
+    """
+    ordered: Any = sa.tuple_(*key)
+    inside = list(conditions)
+    below: sa.ColumnElement[bool] = sa.false()
+    above: sa.ColumnElement[bool] = sa.false()
+    if page.after is not None:
+        bound = sa.tuple_(*(sa.literal(v, c.type) for v, c in zip(page.after, key, strict=True)))
+        inside.append(ordered > bound)
+        below = sa.exists(sa.select(sa.literal(1)).where(*conditions, ordered <= bound))
+    if page.before is not None:
+        bound = sa.tuple_(*(sa.literal(v, c.type) for v, c in zip(page.before, key, strict=True)))
+        inside.append(ordered < bound)
+        above = sa.exists(sa.select(sa.literal(1)).where(*conditions, ordered >= bound))
+    head = sa.select(below.label("below"), above.label("above"), *beside).subquery("head")
+    order = [c.desc() for c in key] if page.backward else list(key)
+    rows = sa.select(*columns).where(*inside).order_by(*order).limit(page.limit + 1).subquery("page")
+    outer = [c.desc() if page.backward else c.asc() for c in (rows.c[k.key] for k in key)]
+    return sa.select(head, rows).select_from(head.outerjoin(rows, sa.true())).order_by(*outer)
+
+
+def trimmed(
+    rows: Sequence[sa.Row[Any]], page: Cut, beside: int = 0
+) -> tuple[list[Sequence[Any]], bool, bool]:
+    """The answer to `statement`: the columns of the page's rows, ascending; has_next; has_previous. `beside` is its length there."""
+    below, above = rows[0][0], rows[0][1]
+    found = [row[2 + beside :] for row in rows if row[2 + beside] is not None]
+    more = len(found) > page.limit
+    found = found[: page.limit]
+    if page.backward:
+        found.reverse()
+        return found, above, below or more
+    return found, above or more, below

@@ -1,0 +1,365 @@
+"""Candles: the one upsert that every writer uses, and the reads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+
+from repos import keyset
+from repos.base import BaseRepository
+from repos.domain import Candle, InvalidValue, Market, Origin, Page, Series, Timeframe
+from repos.events import Position
+from repos.feed.news import ANNOUNCED_ROWS, CandleNews
+from repos.tables import market_data as t
+from repos.tables import series as s
+
+_KEY = ("exchange", "symbol", "timeframe", "start_time")
+_VALUES = ("open", "high", "low", "close", "volume", "trade_count", "origin")
+_INCOMING = (*_KEY, *_VALUES, "revision")
+_COLUMNS = (t.c.start_time, t.c.open, t.c.high, t.c.low, t.c.close, t.c.volume, t.c.trade_count, t.c.origin)
+
+
+@dataclass(frozen=True, slots=True)
+class CandlePage(Page[Candle]):
+    """`position` is where a reader of this page stands: it has seen everything written before the page was read."""
+
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class CandleColumns:
+    """Candles as columns of equal length, oldest first. `time` is the start in milliseconds since 1970; floats, lossy on purpose."""
+
+    series: Series
+    time: list[float]
+    open: list[float]
+    high: list[float]
+    low: list[float]
+    close: list[float]
+    volume: list[float]
+    trade_count: list[int | None]
+    truncated: bool
+    position: Position
+
+
+def _arrays(table: sa.Table, names: Sequence[str]) -> sa.TableValuedAlias:
+    """Parameters named like the columns, one array each, as rows: a batch of any size is one statement with few parameters."""
+    arrays = (sa.bindparam(name, type_=ARRAY(table.c[name].type)) for name in names)
+    columns = (sa.column(name, table.c[name].type) for name in names)
+    return sa.func.unnest(*arrays).table_valued(*columns, name="incoming").render_derived()
+
+
+_series_rows = _arrays(s, _KEY[:3])
+_CREATE_SERIES = insert(s).from_select(list(_KEY[:3]), sa.select(_series_rows)).on_conflict_do_nothing()
+_LOCK_SERIES = (
+    sa.select(s.c.exchange, s.c.symbol, s.c.timeframe, s.c.revision)
+    .where(sa.tuple_(s.c.exchange, s.c.symbol, s.c.timeframe).in_(sa.select(_series_rows)))
+    .order_by(s.c.exchange, s.c.symbol, s.c.timeframe)
+    .with_for_update()
+)
+
+
+def _upsert() -> sa.Executable:
+    new = insert(t).from_select(list(_INCOMING), sa.select(_arrays(t, _INCOMING)))
+    ours = sa.and_(t.c.origin == Origin.TRADES.value, new.excluded.origin == Origin.TRADES.value)
+    differs = sa.tuple_(*(t.c[name] for name in _VALUES)).is_distinct_from(
+        sa.tuple_(*(new.excluded[name] for name in _VALUES))
+    )
+    return new.on_conflict_do_update(
+        index_elements=list(_KEY),
+        set_={name: new.excluded[name] for name in (*_VALUES, "revision")} | {"updated_at": sa.func.now()},
+        # Without force a stored row stays, but the fold may always revise its own; what changes nothing takes no revision.
+        where=sa.and_(sa.or_(sa.bindparam("force", type_=sa.Boolean), ours), differs),
+        # xmax is zero in a row that this statement inserted.
+    ).returning(
+        t.c.exchange, t.c.symbol, t.c.timeframe, *_COLUMNS, sa.literal_column("(market_data.xmax = 0)")
+    )
+
+
+_UPSERT = _upsert()
+_ADVANCE_SERIES = (
+    sa.update(s)
+    .where(*(s.c[name] == sa.bindparam(f"b_{name}") for name in _KEY[:3]))
+    .values(
+        revision=sa.bindparam("b_revision"),
+        first_time=sa.func.least(s.c.first_time, sa.bindparam("b_first", type_=s.c.first_time.type)),
+        last_time=sa.func.greatest(s.c.last_time, sa.bindparam("b_last", type_=s.c.last_time.type)),
+        candle_count=s.c.candle_count + sa.bindparam("b_inserted"),
+    )
+)
+
+
+def _names(series: Sequence[Series]) -> dict[str, list[str]]:
+    return dict(zip(_KEY[:3], (list(column) for column in zip(*series, strict=True)), strict=True))
+
+
+def _candle(series: Series, row: Sequence[Any]) -> Candle:
+    start, open_, high, low, close, volume, trade_count, origin = row
+    end = series.timeframe.end(start)
+    return Candle(*series, open_, high, low, close, volume, trade_count, start, end, Origin(origin))
+
+
+def _of(series: Series) -> list[sa.ColumnElement[bool]]:
+    return [t.c.exchange == series.exchange, t.c.symbol == series.symbol, t.c.timeframe == series.timeframe]
+
+
+def _range(series: Series, start: datetime | None, end: datetime | None) -> list[sa.ColumnElement[bool]]:
+    if start is not None and end is not None and start > end:
+        raise InvalidValue("start", f"{start.isoformat()} is after end {end.isoformat()}")
+    conditions = _of(series)
+    if start is not None:
+        conditions.append(t.c.start_time >= start)
+    if end is not None:
+        conditions.append(t.c.start_time < end)
+    return conditions
+
+
+def _written(series: Series) -> list[sa.ColumnElement[Any]]:
+    """The series' revision and newest start, as scalar subqueries: read in the statement that reads the rows."""
+    at = (s.c.exchange == series.exchange, s.c.symbol == series.symbol, s.c.timeframe == series.timeframe)
+    return [
+        sa.select(column).where(*at).scalar_subquery().label(column.name)
+        for column in (s.c.revision, s.c.last_time)
+    ]
+
+
+class MarketDataRepository(BaseRepository):
+    """Stored candles, which are final. Ranges are half-open [start, end) over start times."""
+
+    async def upsert_candle(self, candle: Candle, force_update: bool = False) -> bool:
+        """Store a candle; whether a row was written.
+
+        Without `force_update` a stored candle stays as it is, except that a fold of trades revises an earlier one.
+
+        Raises:
+            DatabaseOperationError: The database failed; nothing was written.
+        """
+        return bool(await self.upsert_candles([candle], force_update))
+
+    async def upsert_candles(self, batch: Sequence[Candle], force_update: bool = False) -> list[Candle]:
+        """Store candles in one transaction and return those written; of a key given twice the last wins.
+
+        Each series that changes takes one new revision, saved and announced with the rows. Its row in `series` is
+        locked first, in key order: writers of one series queue, so its revisions commit in order and without a hole.
+
+        Raises:
+            InvalidValue: A candle is still forming.
+            DatabaseOperationError: The database failed; nothing was written.
+        """
+        unique = {(*candle.series, candle.start_time): candle for candle in batch}
+        if not unique:
+            return []
+        for candle in unique.values():
+            if not candle.is_final:
+                raise InvalidValue(
+                    "is_final", f"{candle.series} at {candle.start_time.isoformat()} is still forming"
+                )
+        keys = sorted({candle.series for candle in unique.values()})
+        names = _names(keys)
+        attempt = f"storing {len(unique)} candles of {keys[0]}" + (
+            f" and {len(keys) - 1} more" if keys[1:] else ""
+        )
+        async with self._transaction(attempt) as connection:
+            await connection.execute(_CREATE_SERIES, names)
+            locked = await connection.execute(_LOCK_SERIES, names)
+            revisions = {Series(row[0], row[1], Timeframe(row[2])): row[3] + 1 for row in locked}
+            rows = [
+                (*c.series, c.start_time, c.open, c.high, c.low, c.close, c.volume, c.trade_count, c.origin.value,
+                 revisions[c.series])
+                for c in unique.values()
+            ]  # fmt: skip
+            arrays = dict(zip(_INCOMING, (list(column) for column in zip(*rows, strict=True)), strict=True))
+            written: dict[Series, list[Candle]] = {}
+            inserted: dict[Series, int] = {}
+            for row in await connection.execute(_UPSERT, arrays | {"force": force_update}):
+                key = Series(row[0], row[1], Timeframe(row[2]))
+                written.setdefault(key, []).append(_candle(key, row[3:-1]))
+                inserted[key] = inserted.get(key, 0) + row[-1]
+            news = []
+            for key, candles in written.items():
+                candles.sort(key=lambda candle: candle.start_time)
+                first, last = candles[0].start_time, candles[-1].start_time
+                await connection.execute(
+                    _ADVANCE_SERIES,
+                    {"b_exchange": key.exchange, "b_symbol": key.symbol, "b_timeframe": key.timeframe,
+                     "b_revision": revisions[key], "b_first": first, "b_last": last, "b_inserted": inserted[key]},
+                )  # fmt: skip
+                told = candles if len(candles) <= ANNOUNCED_ROWS else None
+                news.append(CandleNews(key, revisions[key], first, last, told))
+            await self._bus.announce(connection, *news)
+        for item in news:
+            self._log.info(
+                f"Stored candle: {item.series.symbol} {item.series.timeframe} at {item.last.isoformat()}"
+            )
+        return [candle for candles in written.values() for candle in candles]
+
+    async def get_candles(
+        self, symbol: str, timeframe: str, start_time: datetime, end_time: datetime, exchange: str = "okx"
+    ) -> list[Candle]:
+        """All candles that start in [start_time, end_time), oldest first.
+
+        Raises:
+            InvalidValue: A name or the timeframe is none, or start_time is after end_time.
+            DatabaseOperationError: The database failed.
+        """
+        series = Series.of(exchange, symbol, timeframe)
+        query = sa.select(*_COLUMNS).where(*_range(series, start_time, end_time)).order_by(t.c.start_time)
+        async with self._transaction(f"reading candles of {series}") as connection:
+            return [_candle(series, row) for row in await connection.execute(query)]
+
+    async def get_candle(self, series: Series, start_time: datetime) -> Candle | None:
+        """The stored candle that starts then."""
+        query = sa.select(*_COLUMNS).where(*_of(series), t.c.start_time == start_time)
+        async with self._transaction(f"reading a candle of {series}") as connection:
+            row = (await connection.execute(query)).first()
+        return None if row is None else _candle(series, row)
+
+    async def get_latest_candle(self, symbol: str, timeframe: str, exchange: str = "okx") -> Candle | None:
+        """The newest stored candle, or None.
+
+        Raises:
+            InvalidValue: A name or the timeframe is none.
+            DatabaseOperationError: The database failed.
+        """
+        series = Series.of(exchange, symbol, timeframe)
+        return (await self.latest([series])).get(series)
+
+    async def latest(self, series: Sequence[Series]) -> dict[Series, Candle]:
+        """The newest stored candle of each series that has one, in one statement."""
+        return {key: candle for key, (candle, _) in (await self.states(series)).items() if candle is not None}
+
+    async def states(self, series: Sequence[Series]) -> dict[Series, tuple[Candle | None, Position]]:
+        """The newest stored candle of each series, if any, and where its reader stands; one statement, one snapshot."""
+        if not series:
+            return {}
+        asked = _arrays(t, _KEY[:3])
+        newest = (
+            sa.select(*_COLUMNS)
+            .where(*(t.c[name] == asked.c[name] for name in _KEY[:3]))
+            .order_by(t.c.start_time.desc())
+            .limit(1)
+            .lateral("newest")
+        )
+        same = sa.and_(*(s.c[name] == asked.c[name] for name in _KEY[:3]))
+        joined = asked.outerjoin(s, same).outerjoin(newest, sa.true())
+        query = sa.select(asked, sa.func.coalesce(s.c.revision, 0), s.c.last_time, newest).select_from(joined)
+        async with self._transaction(f"reading the newest candles of {len(series)} series") as connection:
+            rows = (await connection.execute(query, _names(series))).all()
+        states: dict[Series, tuple[Candle | None, Position]] = {}
+        for row in rows:
+            key = Series(row[0], row[1], Timeframe(row[2]))
+            candle = None if row[5] is None else _candle(key, row[5:])
+            states[key] = candle, Position(key, row[3], None, row[4])
+        return states
+
+    async def page(
+        self,
+        series: Series,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        first: int | None = None,
+        after: datetime | None = None,
+        last: int | None = None,
+        before: datetime | None = None,
+    ) -> CandlePage:
+        """A page of [start, end), oldest first; after and before are start times. Neither first nor last: the newest 500.
+
+        Raises:
+            InvalidValue: start is after end, or first or last is wrong (repos.keyset.cut).
+            DatabaseOperationError: The database failed.
+        """
+        cut = keyset.cut(first, last, after and (after,), before and (before,))
+        conditions = _range(series, start, end)
+        query = keyset.statement(_COLUMNS, [t.c.start_time], conditions, cut, _written(series))
+        async with self._transaction(f"reading a page of {series}") as connection:
+            rows = (await connection.execute(query)).all()
+        found, has_next, has_previous = keyset.trimmed(rows, cut, beside=2)
+        position = Position(series, rows[0].revision or 0, None, rows[0].last_time)
+        return CandlePage([_candle(series, row) for row in found], has_next, has_previous, position)
+
+    async def count(
+        self, series: Series, *, start: datetime | None = None, end: datetime | None = None
+    ) -> int:
+        """How many candles are stored in [start, end)."""
+        query = sa.select(sa.func.count()).select_from(t).where(*_range(series, start, end))
+        async with self._transaction(f"counting candles of {series}") as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    async def columns(
+        self,
+        series: Series,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        last: int = keyset.DEFAULT,
+    ) -> CandleColumns:
+        """The newest `last` (0 to 10,000) candles of [start, end) as columns of floats.
+
+        Raises:
+            InvalidValue: start is after end, or last is out of bounds.
+            DatabaseOperationError: The database failed.
+        """
+        cut = keyset.cut(None, last, None, None)
+        time = (sa.extract("epoch", t.c.start_time) * 1000).cast(sa.Double).label("time")
+        floats = [t.c[name].cast(sa.Double).label(name) for name in _VALUES[:5]]
+        wanted = [t.c.start_time, time, *floats, t.c.trade_count]
+        query = keyset.statement(wanted, [t.c.start_time], _range(series, start, end), cut, _written(series))
+        async with self._transaction(f"reading columns of {series}") as connection:
+            rows = (await connection.execute(query)).all()
+        found, _, truncated = keyset.trimmed(rows, cut, beside=2)
+        position = Position(series, rows[0].revision or 0, None, rows[0].last_time)
+        lists: list[list[Any]] = [list(column) for column in zip(*found, strict=True)] or [[] for _ in wanted]
+        return CandleColumns(series, *lists[1:], truncated, position)
+
+    async def changes(self, position: Position, limit: int) -> list[tuple[Candle, Position]]:
+        """What was written after `position`, in the order of writing, each candle once in its latest state and with the position behind it."""
+        series = position.series
+        revision = sa.literal(position.revision, sa.BigInteger)
+        if position.start is None:
+            later: sa.ColumnElement[bool] = t.c.revision > revision
+        else:
+            start = sa.literal(position.start, t.c.start_time.type)
+            later = sa.tuple_(t.c.revision, t.c.start_time) > sa.tuple_(revision, start)
+        order = (t.c.revision, t.c.start_time)
+        query = sa.select(t.c.revision, *_COLUMNS).where(*_of(series), later).order_by(*order).limit(limit)
+        async with self._transaction(f"reading changes of {series}") as connection:
+            rows = (await connection.execute(query)).all()
+        changes = []
+        newest = position.newest
+        for row in rows:
+            candle = _candle(series, row[1:])
+            newest = max(newest or candle.start_time, candle.start_time)
+            changes.append((candle, Position(series, row[0], candle.start_time, newest)))
+        return changes
+
+    async def revisions(self, series: Sequence[Series]) -> dict[Series, int]:
+        """The revision of each series that was ever written."""
+        if not series:
+            return {}
+        asked = _arrays(s, _KEY[:3])
+        same = sa.and_(*(s.c[name] == asked.c[name] for name in _KEY[:3]))
+        async with self._transaction(f"reading the revisions of {len(series)} series") as connection:
+            rows = await connection.execute(sa.select(asked, s.c.revision).join(s, same), _names(series))
+            return {Series(row[0], row[1], Timeframe(row[2])): row[3] for row in rows}
+
+    async def markets(self, exchange: str | None = None) -> list[Market]:
+        """Every stored series with its span and count, in key order."""
+        query = sa.select(s).order_by(s.c.exchange, s.c.symbol, s.c.timeframe)
+        if exchange is not None:
+            query = query.where(s.c.exchange == exchange)
+        async with self._transaction("reading the markets") as connection:
+            rows = (await connection.execute(query)).all()
+        return [
+            Market(
+                Series(r.exchange, r.symbol, Timeframe(r.timeframe)),
+                r.first_time,
+                r.last_time,
+                r.candle_count,
+            )
+            for r in rows
+            if r.revision
+        ]

@@ -1,0 +1,113 @@
+"""The tables, as Alembic's migrations make them (a test runs `alembic check`)."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_INSTANT = sa.DateTime(timezone=True)
+
+market_data = sa.Table(
+    "market_data",
+    metadata,
+    sa.Column("exchange", sa.Text, primary_key=True),
+    sa.Column("symbol", sa.Text, primary_key=True),
+    sa.Column("timeframe", sa.Text, primary_key=True),
+    sa.Column("start_time", _INSTANT, primary_key=True),
+    # Unconstrained: numeric(p, s) would round in silence. The border bounds numbers (repos.domain.exact).
+    sa.Column("open", sa.Numeric, nullable=False),
+    sa.Column("high", sa.Numeric, nullable=False),
+    sa.Column("low", sa.Numeric, nullable=False),
+    sa.Column("close", sa.Numeric, nullable=False),
+    sa.Column("volume", sa.Numeric, nullable=False),
+    sa.Column("trade_count", sa.Integer),
+    sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", _INSTANT, nullable=False, server_default=sa.func.now()),
+    sa.CheckConstraint("origin IN ('trades', 'exchange', 'client')", name="origin"),
+    # Readers that resume after a revision.
+    sa.Index(None, "exchange", "symbol", "timeframe", "revision"),
+)
+
+series = sa.Table(
+    "series",
+    metadata,
+    sa.Column("exchange", sa.Text, primary_key=True),
+    sa.Column("symbol", sa.Text, primary_key=True),
+    sa.Column("timeframe", sa.Text, primary_key=True),
+    sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("first_time", _INSTANT),
+    sa.Column("last_time", _INSTANT),
+    sa.Column("candle_count", sa.BigInteger, nullable=False, server_default="0"),
+)
+"""One row a series. Its lock orders the writers, so the revisions of a series commit in order and without a hole."""
+
+raw_trades = sa.Table(
+    "raw_trades",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), nullable=False),
+    sa.Column("exchange", sa.Text, nullable=False),
+    sa.Column("symbol", sa.Text, nullable=False),
+    sa.Column("timestamp", _INSTANT, nullable=False),
+    sa.Column("data_type", sa.Text, nullable=False),
+    sa.Column("raw_data", JSONB, nullable=False),
+    sa.Column("trade_id", sa.BigInteger),
+    # An aggregated trade covers the ids first_trade_id to trade_id; a single match has both the same.
+    sa.Column("first_trade_id", sa.BigInteger),
+    sa.Column("received_at", _INSTANT, nullable=False, server_default=sa.func.now()),
+    # timestamp is in every key so that the table can be partitioned by time.
+    sa.PrimaryKeyConstraint("id", "timestamp"),
+    sa.UniqueConstraint("exchange", "symbol", "trade_id", "timestamp"),
+    sa.Index(None, "exchange", "symbol", "data_type", "timestamp", "id"),
+    # Readers of the tape that resume after an id.
+    sa.Index(
+        "ix_raw_trades_tape", "exchange", "symbol", "id", postgresql_where=sa.text("trade_id IS NOT NULL")
+    ),
+)
+
+tapes = sa.Table(
+    "tapes",
+    metadata,
+    sa.Column("exchange", sa.Text, primary_key=True),
+    sa.Column("symbol", sa.Text, primary_key=True),
+    sa.Column("last_id", sa.BigInteger, nullable=False, server_default="0"),
+)
+"""One row a traded symbol. Its lock orders the writers of trades, so ids of raw_trades ascend in the order of commit."""
+
+bots = sa.Table(
+    "bots",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("strategy_name", sa.Text, nullable=False),
+    sa.Column("exchange", sa.Text, nullable=False, server_default="okx"),
+    sa.Column("symbol", sa.Text, nullable=False),
+    sa.Column("timeframe", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False, server_default="inactive"),
+    sa.Column("virtual_balance", sa.Numeric, nullable=False),
+    sa.Column("config", JSONB, nullable=False, server_default=sa.text("'{}'::jsonb")),
+    sa.Column("last_heartbeat", _INSTANT),
+    sa.Column("created_at", _INSTANT, nullable=False, server_default=sa.func.now()),
+    sa.Column("updated_at", _INSTANT, nullable=False, server_default=sa.func.now()),
+    sa.Column("version", sa.Integer, nullable=False, server_default="1"),
+    sa.CheckConstraint("status IN ('inactive', 'active', 'paused', 'error')", name="status"),
+)
+
+instruments = sa.Table(
+    "instruments",
+    metadata,
+    sa.Column("exchange", sa.Text, primary_key=True),
+    sa.Column("symbol", sa.Text, primary_key=True),
+    sa.Column("tick_size", sa.Numeric, nullable=False),
+    sa.Column("lot_size", sa.Numeric, nullable=False),
+    sa.Column("contract_value", sa.Numeric),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("updated_at", _INSTANT, nullable=False, server_default=sa.func.now()),
+)
