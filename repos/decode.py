@@ -1,4 +1,4 @@
-"""The exchange's own objects, read into the domain. One reader, where trades arrive and where they are read back."""
+"""The exchange's own objects, read into the domain: one reader for arriving and for stored ones."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -13,14 +13,14 @@ _MAX_COUNT = 2**31 - 1
 
 
 def decode_trade(exchange: str, symbol: str, raw: Mapping[str, Any]) -> Trade:
-    """The trade that `raw` describes: an object of OKX's channels trades or trades-all, or of its REST trades.
+    """The trade that `raw` describes: an object of OKX's channels trades or trades-all or of its REST trades.
 
-    It names `tradeId` (a whole number below 2**63), `px`, `sz` (at least 0), `side` (the taker's: buy or sell), `ts`
-    (milliseconds since 1970) and perhaps `count`, the matches folded in, 1 by default: the trade covers the ids
-    tradeId-count+1 to tradeId. Whole numbers may be strings of ASCII digits or JSON integers.
+    It names `tradeId` (a whole number below 2**63), `px`, `sz` (at least 0), `side` (the taker's: buy or
+    sell), `ts` (milliseconds since 1970) and perhaps `count`, the matches folded in, 1 by default: the trade
+    covers the ids tradeId-count+1 to tradeId. Whole numbers are strings of ASCII digits or JSON integers.
 
     Raises:
-        InvalidValue: A field is missing, malformed or out of bounds; or `instId` is there and names another symbol.
+        InvalidValue: A field is missing, malformed or out of bounds, or `instId` names another symbol.
     """
     named = raw.get("instId", symbol)
     if named != symbol:
@@ -40,7 +40,7 @@ def decode_trade(exchange: str, symbol: str, raw: Mapping[str, Any]) -> Trade:
         raise InvalidValue("side", f"{side!r} is neither buy nor sell")
     count = whole("count", raw["count"], _MAX_COUNT) if "count" in raw else 1
     if not 1 <= count <= trade_id + 1:
-        raise InvalidValue("count", f"{count} is not between 1 and the number of ids up to tradeId {trade_id}")
+        raise InvalidValue("count", f"{count} is not between 1 and the number of ids up to {trade_id}")
     return Trade(exchange, symbol, trade_id, moment, price, size, taker, count)
 
 

@@ -1,0 +1,177 @@
+"""The state of one websocket connection to OKX, without I/O: what to send and when, what answers mean.
+
+Times are seconds of any one clock that does not go back.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import count
+from math import inf
+
+from collector.okx.protocol import (
+    ARGS_PER_REQUEST,
+    PING,
+    Arg,
+    Event,
+    Op,
+    Points,
+    Pong,
+    Refused,
+    Subscribed,
+    Trades,
+    Unsubscribed,
+    parse_frame,
+    request,
+)
+
+PING_EVERY = 20.0
+"""The server hangs up on a connection that is silent for 30 s."""
+PONG_WITHIN = 10.0
+ASK_AGAIN_AFTER = 60.0
+"""For an arg without an answer. Once a minute stays far below the 480 requests an hour of a connection."""
+
+_TRANSIENT = frozenset({"60014", "64007"})
+"""Too many requests; an internal error, to be tried again. Every other error is the last word on its arg."""
+
+
+class Session:
+    """One connection, from its opening on. A new connection is a new session.
+
+    Send what frames() returns when the connection opens, after every subscribe or unsubscribe, and at
+    wake_at() at the latest; hand what arrives to received(). A wanted arg is pending, then active or refused.
+    """
+
+    active: set[Arg]
+    """Acknowledged by the exchange."""
+    refused: dict[Arg, str]
+    """Refused on this connection, with the error's code; not asked for unless subscribe() names it again."""
+    last_message_at: float
+    """When anything arrived last, pongs included; at first when the connection opened."""
+    last_data_at: dict[Arg, float]
+
+    def __init__(self, args: Iterable[Arg], now: float) -> None:
+        self.active = set()
+        self.refused = {}
+        self.last_message_at = now
+        self.last_data_at = {}
+        self._wanted = dict.fromkeys(args)
+        self._asked: dict[Arg, tuple[str, float]] = {}  # the request's id, and when
+        self._alone: set[Arg] = set()  # to be asked for one by one, so that an error names its arg
+        self._leaving: dict[Arg, None] = {}
+        self._ids = map(str, count(1))
+        self._ask_at = -inf
+        self._ping_at = now + PING_EVERY
+        self._pong_by: float | None = None
+
+    @property
+    def pending(self) -> set[Arg]:
+        """Wanted, and neither acknowledged nor refused yet."""
+        return self._wanted.keys() - self.active
+
+    def subscribe(self, args: Iterable[Arg]) -> None:
+        """Want these args too. One that is active or asked for already is not asked for again."""
+        for arg in args:
+            self.refused.pop(arg, None)
+            self._leaving.pop(arg, None)
+            self._wanted[arg] = None
+        self._ask_at = -inf
+
+    def unsubscribe(self, args: Iterable[Arg]) -> None:
+        """Want these args no more."""
+        for arg in args:
+            if arg in self.active or arg in self._asked:
+                self._leaving[arg] = None
+            self._forget(arg)
+
+    def frames(self, now: float) -> list[str]:
+        """Everything that is to be sent now, in order."""
+        frames: list[str] = []
+        if self._leaving:
+            frames += self._requests("unsubscribe", list(self._leaving), ARGS_PER_REQUEST, now)
+            self._leaving.clear()
+        if now >= self._ask_at:
+            due = [arg for arg in self._wanted if arg not in self.active and self._due_at(arg) <= now]
+            together = [arg for arg in due if arg not in self._alone]
+            frames += self._requests("subscribe", together, ARGS_PER_REQUEST, now)
+            frames += self._requests("subscribe", [arg for arg in due if arg in self._alone], 1, now)
+            self._ask_at = min(map(self._due_at, self.pending), default=inf)
+        if now >= self._ping_at:
+            frames.append(PING)
+            self._ping_at = now + PING_EVERY
+            if self._pong_by is None:
+                self._pong_by = now + PONG_WITHIN
+        return frames
+
+    def wake_at(self) -> float:
+        """When frames() or is_overdue() will have something to say, should nothing arrive before."""
+        return min(self._ping_at, self._ask_at, inf if self._pong_by is None else self._pong_by)
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether a ping has gone unanswered for PONG_WITHIN: the connection is dead."""
+        return self._pong_by is not None and now >= self._pong_by
+
+    def received(self, text: str, now: float) -> list[Event]:
+        """What a frame says, for the caller too.
+
+        A Refused names its arg when it is the last word on it, which the frame alone often does not say. With
+        arg None it is a failure that will be asked about again, or one that concerns no wanted arg.
+        """
+        self.last_message_at = now
+        events = parse_frame(text)
+        for position, event in enumerate(events):
+            match event:
+                case Trades(arg) | Points(arg):
+                    self.last_data_at[arg] = now
+                case Pong():
+                    self._pong_by = None
+                case Subscribed(arg) if arg in self._wanted:
+                    self.active.add(arg)
+                    self._asked.pop(arg, None)
+                case Unsubscribed(arg):
+                    # One that is wanted (again) is asked for, should the acknowledgements have crossed.
+                    self.active.discard(arg)
+                    self._ask_at = now
+                case Refused():
+                    events[position] = self._settle(event)
+        return events
+
+    def _settle(self, error: Refused) -> Refused:
+        """`error` with the arg that it ends, if it ends one."""
+        if error.code in _TRANSIENT:
+            return replace(error, arg=None)
+        asked = [arg for arg, (request_id, _) in self._asked.items() if request_id == error.request_id]
+        if error.arg in self._wanted:
+            arg = error.arg
+        elif len(asked) == 1:
+            (arg,) = asked
+        elif asked:
+            for each in asked:
+                del self._asked[each]
+            self._alone.update(asked)
+            self._ask_at = -inf
+            return replace(error, arg=None)
+        elif error.request_id is None and len(self.pending) == 1:
+            (arg,) = self.pending
+        else:
+            return replace(error, arg=None)
+        self._forget(arg)
+        self.refused[arg] = error.code
+        return replace(error, arg=arg)
+
+    def _forget(self, arg: Arg) -> None:
+        self._wanted.pop(arg, None)
+        self._asked.pop(arg, None)
+        self._alone.discard(arg)
+        self.active.discard(arg)
+
+    def _due_at(self, arg: Arg) -> float:
+        return self._asked[arg][1] + ASK_AGAIN_AFTER if arg in self._asked else -inf
+
+    def _requests(self, op: Op, args: list[Arg], size: int, now: float) -> list[str]:
+        frames = []
+        for first in range(0, len(args), size):
+            some, request_id = args[first : first + size], next(self._ids)
+            frames.append(request(op, some, request_id))
+            if op == "subscribe":
+                self._asked.update(dict.fromkeys(some, (request_id, now)))
+        return frames
