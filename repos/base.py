@@ -44,9 +44,7 @@ def translated(attempt: str, error: Exception) -> DatabaseOperationError:
 class BaseRepository:
     """A repository holds the engine, never a session: each call is one transaction, so calls can run side by side."""
 
-    def __init__(
-        self, engine: AsyncEngine, bus: "Bus", logger: structlog.typing.FilteringBoundLogger
-    ) -> None:
+    def __init__(self, engine: AsyncEngine, bus: "Bus", logger: structlog.typing.FilteringBoundLogger) -> None:
         self._engine = engine
         self._bus = bus
         self._log = logger

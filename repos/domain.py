@@ -23,7 +23,7 @@ EXACT = Context(prec=96, traps=[Inexact, InvalidOperation, DivisionByZero, Overf
 
 
 class InvalidValue(ValueError):
-    """A value that the domain refuses. `name` is the field or argument, `problem` what is wrong and what would be right."""
+    """A value that the domain refuses: `name` is the field or argument, `problem` says what is wrong with it."""
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"{name}: {problem}")
@@ -42,21 +42,22 @@ def exact(name: str, value: object) -> Decimal:
     """
     if isinstance(value, Decimal):
         number = value
-    elif isinstance(value, int) and not isinstance(value, bool):
+    elif isinstance(value, str):
+        if len(value) > 2 * DIGITS or not _NUMBER.fullmatch(value):
+            raise InvalidValue(name, f"{_shown(value)} is not a decimal number such as 0.00000001")
         number = Decimal(value)
-    elif isinstance(value, str) and len(value) <= 2 * DIGITS and _NUMBER.fullmatch(value):
+    elif isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) >= 10**DIGITS:
+            raise InvalidValue(name, f"an integer of more than {DIGITS} digits")
         number = Decimal(value)
     elif isinstance(value, float):
-        raise InvalidValue(
-            name, f"{value!r} is a float, which is not exact; write it as a string or a Decimal"
-        )
+        raise InvalidValue(name, f"{value!r} is a float, which is not exact; write it as a string or a Decimal")
     else:
         raise InvalidValue(name, f"{_shown(value)} is not a decimal number such as 0.00000001")
     if not number.is_finite():
         raise InvalidValue(name, f"{number} is not finite")
     _, digits, exponent = number.as_tuple()
-    assert isinstance(exponent, int)
-    if exponent < -PLACES:
+    if not isinstance(exponent, int) or exponent < -PLACES:
         raise InvalidValue(name, f"{_shown(value)} has more than {PLACES} digits after the point")
     if len(digits) + max(exponent, 0) > DIGITS:
         raise InvalidValue(name, f"{_shown(value)} has more than {DIGITS} digits")
@@ -121,12 +122,14 @@ class Timeframe(str):
         InvalidValue: The text is no timeframe, or longer than ten years.
     """
 
-    __slots__ = ("_anchor", "length", "months")
+    __slots__ = ("anchor", "length", "months")
 
     length: timedelta
     """Zero for months, whose length differs."""
     months: int
     """Zero for all other units."""
+    anchor: datetime
+    """Where buckets count from; months count from January 1970."""
 
     def __new__(cls, text: str) -> Self:
         return text if type(text) is cls else _timeframe(text)  # type: ignore[return-value]
@@ -136,7 +139,7 @@ class Timeframe(str):
         if self.months:
             index = (moment.year - 1970) * 12 + moment.month - 1
             return _month(index - index % self.months)
-        return moment - (moment - self._anchor) % self.length
+        return moment - (moment - self.anchor) % self.length
 
     def end(self, start: datetime) -> datetime:
         """The exclusive end of the bucket that starts at `start`, which is the start of the next."""
@@ -153,9 +156,7 @@ def _month(index: int) -> datetime:
 def _timeframe(text: str) -> Timeframe:
     match = _TIMEFRAME.fullmatch(text)
     if match is None:
-        raise InvalidValue(
-            "timeframe", f"{_shown(text)} is not a count and a unit, such as 5s, 1m, 4h, 1d, 1w or 1M"
-        )
+        raise InvalidValue("timeframe", f"{_shown(text)} is not a count and a unit, such as 5s, 1m, 4h, 1d, 1w or 1M")
     count, unit = int(match[1]), match[2]
     for small, factor, large in _LARGER:
         if unit == small and count % factor == 0:
@@ -166,7 +167,7 @@ def _timeframe(text: str) -> Timeframe:
     made = str.__new__(Timeframe, f"{count}{unit}")
     made.months = months
     made.length = timedelta(0) if months else count * _UNITS[unit]
-    made._anchor = _MONDAY if unit == "w" else EPOCH
+    made.anchor = _MONDAY if unit == "w" else EPOCH
     return made
 
 
@@ -370,7 +371,7 @@ class Bot:
         return Series(self.exchange, self.symbol, self.timeframe)
 
     def is_stale(self, now: datetime, timeout: timedelta) -> bool:
-        """Whether it is active and gave no sign of life within `timeout`; before its first heartbeat its last change counts."""
+        """Whether it is active and gave no sign of life within `timeout`; before the first, since its change."""
         return self.status is BotStatus.ACTIVE and (self.last_heartbeat or self.updated_at) < now - timeout
 
 
@@ -398,7 +399,7 @@ class Market:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counts above a million are the planner's estimate, and then `exact` is False. Rates are rows a second since the last call."""
+    """Counts above a million are the planner's estimate, and then `exact` is False. Rates are rows a second of late."""
 
     healthy: bool
     bot_count: int

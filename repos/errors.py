@@ -36,7 +36,7 @@ class MailboxOverflow(DomainError):
 
 
 class DatabaseOperationError(DomainError):
-    """An operation failed in the database. The text says what was attempted and on what; the driver's error is __cause__."""
+    """An operation failed in the database: the text says what was attempted, __cause__ is the driver's error."""
 
 
 class DatabaseUnavailable(DatabaseOperationError):

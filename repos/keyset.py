@@ -1,4 +1,4 @@
-"""Pages by keyset: a page is cut by the key of its neighbours, never by counting rows, so it holds still while rows arrive."""
+"""Pages by keyset: cut by the key of a neighbour, never by counting rows, so a page holds still while rows arrive."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ def cut(
     before: tuple[Any, ...] | None,
     default: int = DEFAULT,
 ) -> Cut:
-    """The page that these arguments ask for. Neither first nor last: the newest `default` rows, or those right behind `after`.
+    """The page that is asked for. Neither first nor last: the newest `default` rows, or those right behind `after`.
 
     Raises:
         InvalidValue: first and last together, or one of them outside 0 to 10,000.
@@ -77,16 +77,17 @@ def statement(
     head = sa.select(below.label("below"), above.label("above"), *beside).subquery("head")
     order = [c.desc() for c in key] if page.backward else list(key)
     rows = sa.select(*columns).where(*inside).order_by(*order).limit(page.limit + 1).subquery("page")
-    outer = [c.desc() if page.backward else c.asc() for c in (rows.c[k.key] for k in key)]
+    outer = [c.desc() if page.backward else c.asc() for c in (rows.c[str(k.key)] for k in key)]
     return sa.select(head, rows).select_from(head.outerjoin(rows, sa.true())).order_by(*outer)
 
 
-def trimmed(
-    rows: Sequence[sa.Row[Any]], page: Cut, beside: int = 0
-) -> tuple[list[Sequence[Any]], bool, bool]:
-    """The answer to `statement`: the columns of the page's rows, ascending; has_next; has_previous. `beside` is its length there."""
-    below, above = rows[0][0], rows[0][1]
-    found = [row[2 + beside :] for row in rows if row[2 + beside] is not None]
+def trimmed(rows: Sequence[sa.Row[Any]], page: Cut, beside: int = 0) -> tuple[list[tuple[Any, ...]], bool, bool]:
+    """The answer to `statement` as (columns of the page's rows, ascending; has_next; has_previous).
+
+    `beside` is how many subqueries stood beside; the first of the columns must never be null.
+    """
+    below, above, *_ = rows[0]
+    found = [tuple(row)[2 + beside :] for row in rows if row[2 + beside] is not None]
     more = len(found) > page.limit
     found = found[: page.limit]
     if page.backward:

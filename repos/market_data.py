@@ -31,7 +31,7 @@ class CandlePage(Page[Candle]):
 
 @dataclass(frozen=True, slots=True)
 class CandleColumns:
-    """Candles as columns of equal length, oldest first. `time` is the start in milliseconds since 1970; floats, lossy on purpose."""
+    """Columns of equal length, oldest first; `time` is the start in milliseconds since 1970. Floats: lossy on purpose."""
 
     series: Series
     time: list[float]
@@ -46,7 +46,7 @@ class CandleColumns:
 
 
 def _arrays(table: sa.Table, names: Sequence[str]) -> sa.TableValuedAlias:
-    """Parameters named like the columns, one array each, as rows: a batch of any size is one statement with few parameters."""
+    """Parameters named like the columns, an array each, as rows: a batch of any size is one statement."""
     arrays = (sa.bindparam(name, type_=ARRAY(table.c[name].type)) for name in names)
     columns = (sa.column(name, table.c[name].type) for name in names)
     return sa.func.unnest(*arrays).table_valued(*columns, name="incoming").render_derived()
@@ -71,12 +71,10 @@ def _upsert() -> sa.Executable:
     return new.on_conflict_do_update(
         index_elements=list(_KEY),
         set_={name: new.excluded[name] for name in (*_VALUES, "revision")} | {"updated_at": sa.func.now()},
-        # Without force a stored row stays, but the fold may always revise its own; what changes nothing takes no revision.
+        # Without force a stored row stays, but the fold may revise its own. What changes nothing takes no revision.
         where=sa.and_(sa.or_(sa.bindparam("force", type_=sa.Boolean), ours), differs),
         # xmax is zero in a row that this statement inserted.
-    ).returning(
-        t.c.exchange, t.c.symbol, t.c.timeframe, *_COLUMNS, sa.literal_column("(market_data.xmax = 0)")
-    )
+    ).returning(t.c.exchange, t.c.symbol, t.c.timeframe, *_COLUMNS, sa.literal_column("(market_data.xmax = 0)"))
 
 
 _UPSERT = _upsert()
@@ -121,8 +119,7 @@ def _written(series: Series) -> list[sa.ColumnElement[Any]]:
     """The series' revision and newest start, as scalar subqueries: read in the statement that reads the rows."""
     at = (s.c.exchange == series.exchange, s.c.symbol == series.symbol, s.c.timeframe == series.timeframe)
     return [
-        sa.select(column).where(*at).scalar_subquery().label(column.name)
-        for column in (s.c.revision, s.c.last_time)
+        sa.select(column).where(*at).scalar_subquery().label(column.name) for column in (s.c.revision, s.c.last_time)
     ]
 
 
@@ -154,14 +151,10 @@ class MarketDataRepository(BaseRepository):
             return []
         for candle in unique.values():
             if not candle.is_final:
-                raise InvalidValue(
-                    "is_final", f"{candle.series} at {candle.start_time.isoformat()} is still forming"
-                )
+                raise InvalidValue("is_final", f"{candle.series} at {candle.start_time.isoformat()} is still forming")
         keys = sorted({candle.series for candle in unique.values()})
         names = _names(keys)
-        attempt = f"storing {len(unique)} candles of {keys[0]}" + (
-            f" and {len(keys) - 1} more" if keys[1:] else ""
-        )
+        attempt = f"storing {len(unique)} candles of {keys[0]}" + (f" and {len(keys) - 1} more" if keys[1:] else "")
         async with self._transaction(attempt) as connection:
             await connection.execute(_CREATE_SERIES, names)
             locked = await connection.execute(_LOCK_SERIES, names)
@@ -191,9 +184,7 @@ class MarketDataRepository(BaseRepository):
                 news.append(CandleNews(key, revisions[key], first, last, told))
             await self._bus.announce(connection, *news)
         for item in news:
-            self._log.info(
-                f"Stored candle: {item.series.symbol} {item.series.timeframe} at {item.last.isoformat()}"
-            )
+            self._log.info(f"Stored candle: {item.series.symbol} {item.series.timeframe} at {item.last.isoformat()}")
         return [candle for candles in written.values() for candle in candles]
 
     async def get_candles(
@@ -272,7 +263,8 @@ class MarketDataRepository(BaseRepository):
             InvalidValue: start is after end, or first or last is wrong (repos.keyset.cut).
             DatabaseOperationError: The database failed.
         """
-        cut = keyset.cut(first, last, after and (after,), before and (before,))
+        bounds = [None if bound is None else (bound,) for bound in (after, before)]
+        cut = keyset.cut(first, last, *bounds)
         conditions = _range(series, start, end)
         query = keyset.statement(_COLUMNS, [t.c.start_time], conditions, cut, _written(series))
         async with self._transaction(f"reading a page of {series}") as connection:
@@ -281,9 +273,7 @@ class MarketDataRepository(BaseRepository):
         position = Position(series, rows[0].revision or 0, None, rows[0].last_time)
         return CandlePage([_candle(series, row) for row in found], has_next, has_previous, position)
 
-    async def count(
-        self, series: Series, *, start: datetime | None = None, end: datetime | None = None
-    ) -> int:
+    async def count(self, series: Series, *, start: datetime | None = None, end: datetime | None = None) -> int:
         """How many candles are stored in [start, end)."""
         query = sa.select(sa.func.count()).select_from(t).where(*_range(series, start, end))
         async with self._transaction(f"counting candles of {series}") as connection:
@@ -312,11 +302,13 @@ class MarketDataRepository(BaseRepository):
             rows = (await connection.execute(query)).all()
         found, _, truncated = keyset.trimmed(rows, cut, beside=2)
         position = Position(series, rows[0].revision or 0, None, rows[0].last_time)
-        lists: list[list[Any]] = [list(column) for column in zip(*found, strict=True)] or [[] for _ in wanted]
-        return CandleColumns(series, *lists[1:], truncated, position)
+        lists: Any = [list(column) for column in zip(*found, strict=True)] or [[] for _ in wanted]
+        _, time_, open_, high, low, close, volume, trade_count = lists
+        return CandleColumns(series, time_, open_, high, low, close, volume, trade_count, truncated, position)
 
     async def changes(self, position: Position, limit: int) -> list[tuple[Candle, Position]]:
-        """What was written after `position`, in the order of writing, each candle once in its latest state and with the position behind it."""
+        """At most `limit` candles written after `position`, in the order of writing, each once in its latest state, with
+        the position behind it."""
         series = position.series
         revision = sa.literal(position.revision, sa.BigInteger)
         if position.start is None:

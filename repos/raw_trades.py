@@ -73,11 +73,7 @@ def _insert(new_only: bool) -> sa.Executable:
     if new_only:
         # The stored row with the smallest id that is not below this one is the only one that can cover it.
         same = (t.c.exchange == incoming.c.exchange, t.c.symbol == incoming.c.symbol)
-        cover = (
-            sa.select(t.c.first_trade_id)
-            .where(*same, t.c.trade_id >= incoming.c.trade_id)
-            .order_by(t.c.trade_id)
-        )
+        cover = sa.select(t.c.first_trade_id).where(*same, t.c.trade_id >= incoming.c.trade_id).order_by(t.c.trade_id)
         first = cover.limit(1).scalar_subquery()
         rows = rows.where(sa.func.coalesce(first > incoming.c.trade_id, sa.true()))
     into = insert(t).from_select(list(_FIELDS), rows).on_conflict_do_nothing()
@@ -91,9 +87,7 @@ _tape_rows = (
     .table_valued(sa.column("exchange", sa.Text), sa.column("symbol", sa.Text), name="incoming")
     .render_derived()
 )
-_CREATE_TAPES = (
-    insert(tapes).from_select(["exchange", "symbol"], sa.select(_tape_rows)).on_conflict_do_nothing()
-)
+_CREATE_TAPES = insert(tapes).from_select(["exchange", "symbol"], sa.select(_tape_rows)).on_conflict_do_nothing()
 _TAPES = (
     sa.select(tapes.c.exchange, tapes.c.symbol, tapes.c.last_id)
     .where(sa.tuple_(tapes.c.exchange, tapes.c.symbol).in_(sa.select(_tape_rows)))
@@ -218,9 +212,7 @@ class RawTradeRepository(BaseRepository):
             for trade in _once(list(by_tape[key]))
         ]
         arrays = dict(zip(_FIELDS, (list(column) for column in zip(*rows, strict=True)), strict=True))
-        trades = {
-            (*key, trade.trade_id): trade for key in keys for trade in reversed(_once(list(by_tape[key])))
-        }
+        trades = {(*key, trade.trade_id): trade for key in keys for trade in reversed(_once(list(by_tape[key])))}
         stored: dict[Tape, list[Trade]] = {}
         last_ids: dict[Tape, int] = {}
         async with self._transaction(f"storing {len(rows)} trades") as connection:
@@ -285,14 +277,12 @@ class RawTradeRepository(BaseRepository):
         cut = keyset.cut(first, last, after, before)
         conditions = [*_of(exchange, symbol), t.c.data_type == data_type, *_range(start, end)]
         query = keyset.statement(_COLUMNS, [t.c.timestamp, t.c.id], conditions, cut)
-        async with self._transaction(
-            f"reading a page of {data_type} data of {exchange} {symbol}"
-        ) as connection:
+        async with self._transaction(f"reading a page of {data_type} data of {exchange} {symbol}") as connection:
             found, has_next, has_previous = keyset.trimmed((await connection.execute(query)).all(), cut)
         return Page([_raw_trade(row) for row in found], has_next, has_previous)
 
     async def trades_between(self, exchange: str, symbol: str, start: datetime, end: datetime) -> list[Trade]:
-        """The trades of [start, end), ascending by id, no match twice: those inside an aggregated trade's range are left out."""
+        """The trades of [start, end), ascending by id, no match twice: those inside an aggregated trade are left out."""
         conditions = [*_of(exchange, symbol), t.c.data_type == DataType.TRADE.value, *_range(start, end)]
         query = sa.select(*_TRADE).where(*conditions, t.c.trade_id.is_not(None))
         async with self._transaction(f"reading trades of {exchange} {symbol}") as connection:
@@ -316,26 +306,13 @@ class RawTradeRepository(BaseRepository):
 
     async def tape(self, exchange: str, symbol: str, *, after: int, limit: int) -> list[tuple[int, Trade]]:
         """At most `limit` trades stored after the row `after`, with their rows' ids, in the order of writing."""
-        query = (
-            sa.select(*_TRADE)
-            .where(*_tape_of(exchange, symbol), t.c.id > after)
-            .order_by(t.c.id)
-            .limit(limit)
-        )
+        query = sa.select(*_TRADE).where(*_tape_of(exchange, symbol), t.c.id > after).order_by(t.c.id).limit(limit)
         async with self._transaction(f"reading the tape of {exchange} {symbol}") as connection:
-            return [
-                (row[0], decode_trade(exchange, symbol, row[3])) for row in await connection.execute(query)
-            ]
+            return [(row[0], decode_trade(exchange, symbol, row[3])) for row in await connection.execute(query)]
 
     async def newest_tape(self, exchange: str, symbol: str, limit: int) -> tuple[list[Trade], int]:
         """The newest `limit` trades in the order of writing, and the id of the tape's last row (0: none)."""
-        newest = (
-            sa.select(*_TRADE)
-            .where(*_tape_of(exchange, symbol))
-            .order_by(t.c.id.desc())
-            .limit(limit)
-            .subquery()
-        )
+        newest = sa.select(*_TRADE).where(*_tape_of(exchange, symbol)).order_by(t.c.id.desc()).limit(limit).subquery()
         last_id = sa.select(tapes.c.last_id).where(tapes.c.exchange == exchange, tapes.c.symbol == symbol)
         head = sa.select(sa.func.coalesce(last_id.scalar_subquery(), 0).label("last_id")).subquery()
         query = sa.select(newest, head).select_from(head.outerjoin(newest, sa.true())).order_by(newest.c.id)

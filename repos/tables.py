@@ -67,9 +67,7 @@ raw_trades = sa.Table(
     sa.UniqueConstraint("exchange", "symbol", "trade_id", "timestamp"),
     sa.Index(None, "exchange", "symbol", "data_type", "timestamp", "id"),
     # Readers of the tape that resume after an id.
-    sa.Index(
-        "ix_raw_trades_tape", "exchange", "symbol", "id", postgresql_where=sa.text("trade_id IS NOT NULL")
-    ),
+    sa.Index("ix_raw_trades_tape", "exchange", "symbol", "id", postgresql_where=sa.text("trade_id IS NOT NULL")),
 )
 
 tapes = sa.Table(
@@ -79,7 +77,7 @@ tapes = sa.Table(
     sa.Column("symbol", sa.Text, primary_key=True),
     sa.Column("last_id", sa.BigInteger, nullable=False, server_default="0"),
 )
-"""One row a traded symbol. Its lock orders the writers of trades, so ids of raw_trades ascend in the order of commit."""
+"""One row a traded symbol. Its lock orders the writers, so a symbol's ids in raw_trades ascend in the order of commit."""
 
 bots = sa.Table(
     "bots",

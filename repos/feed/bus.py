@@ -27,7 +27,7 @@ class Bus:
     """Carries news. What is announced in a transaction arrives when that commits, in the order of commits, or never."""
 
     def __init__(self, engine: AsyncEngine, connect: Callable[[], Awaitable[asyncpg.Connection]]) -> None:
-        """`connect` opens the connection that listens: direct to the primary, since a transaction pooler drops LISTEN."""
+        """`connect` opens the connection that listens: a direct one, for a transaction pooler drops LISTEN."""
         self._engine = engine
         self._connect = connect
 
@@ -57,9 +57,7 @@ class Bus:
             failure = translated("publishing news", error)
             raise failure from failure.__cause__
 
-    async def listen(
-        self, heard: Callable[[News], None], ready: Callable[[], None], lost: asyncio.Event
-    ) -> None:
+    async def listen(self, heard: Callable[[News], None], ready: Callable[[], None], lost: asyncio.Event) -> None:
         """Call `ready` once, then `heard` with all news from there on, in order, until the connection is lost.
 
         Returns when it is, or when the caller sets `lost`. News that cannot be read is logged and left out: readers find

@@ -1,4 +1,4 @@
-"""The feed: live candles, trades, bots and health as async iterators, each with its snapshot, its resume and no hole between."""
+"""The feed: live candles, trades, bots and health as async iterators, without a hole between snapshot, resume and live."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -31,9 +31,7 @@ class Feed(Receiver):
     MailboxOverflow when its reader is too slow, and DatabaseOperationError when its first reads fail.
     """
 
-    async def candles(
-        self, series: Series, after: Position | None, snapshot: int
-    ) -> AsyncIterator[CandleEvent]:
+    async def candles(self, series: Series, after: Position | None, snapshot: int) -> AsyncIterator[CandleEvent]:
         """One series: the newest `snapshot` stored candles or, instead, all changes after `after`; then live."""
         mailbox: Mailbox[CandleNews | Candle] = Mailbox()
 
@@ -87,10 +85,8 @@ class Feed(Receiver):
 
         wanted = list(dict.fromkeys(series))
         with self.topics.follow(wanted, deliver):
-            states = {
-                key: position
-                for key, (_, position) in (read := await self._db.market_data.states(wanted)).items()
-            }
+            read = await self._db.market_data.states(wanted)
+            states = {key: position for key, (_, position) in read.items()}
             for key, (candle, position) in read.items():
                 if candle is not None:
                     yield CandleEvent(CandleEventKind.SNAPSHOT, position, candle)
@@ -104,16 +100,12 @@ class Feed(Receiver):
                 if revision is None:
                     if reached.newest is None or candle.start_time > reached.newest:
                         yield CandleEvent(CandleEventKind.FORMING, reached, candle)
-                elif revision > reached.revision and (
-                    reached.newest is None or candle.start_time >= reached.newest
-                ):
+                elif revision > reached.revision and (reached.newest is None or candle.start_time >= reached.newest):
                     position = Position(candle.series, revision, None, candle.start_time)
                     states[candle.series] = position
                     yield _written(candle, reached, position)
 
-    async def trades(
-        self, exchange: str, symbol: str, after: int | None, snapshot: int
-    ) -> AsyncIterator[TradesEvent]:
+    async def trades(self, exchange: str, symbol: str, after: int | None, snapshot: int) -> AsyncIterator[TradesEvent]:
         """The tape of one symbol in the order of writing: its newest `snapshot` trades or, instead, all after the row
         `after`; then live."""
         mailbox: Mailbox[TradeNews] = Mailbox()
@@ -130,9 +122,7 @@ class Feed(Receiver):
                     yield TradesEvent(exchange, symbol, reached, rows)
             else:
                 reached = after
-                while found := await self._db.raw_trades.tape(
-                    exchange, symbol, after=reached, limit=READ_ROWS
-                ):
+                while found := await self._db.raw_trades.tape(exchange, symbol, after=reached, limit=READ_ROWS):
                     reached = found[-1][0]
                     yield TradesEvent(exchange, symbol, reached, [trade for _, trade in found])
             self.topics.reached(tape, reached)

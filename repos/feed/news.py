@@ -84,8 +84,10 @@ News = CandleNews | FormingNews | TradeNews | BotNews | FeedHealthNews | Ask | P
 
 
 def encode(news: News) -> list[str]:
-    """The news as payloads of at most PIECE_BYTES. Each begins "i/n ": the pieces of one transaction arrive in a row, and
-    numbering keeps PostgreSQL from dropping one as a duplicate of another."""
+    """The news as payloads of at most PIECE_BYTES, each of which begins "i/n ".
+
+    The pieces of one transaction arrive in a row; numbered, none is dropped as a duplicate of another.
+    """
     kind = next(kind for kind, (cls, _, _) in _CODECS.items() if cls is type(news))
     body = orjson.dumps([kind, *_CODECS[kind][1](news)])
     # Decimals, names and instants are ASCII nearly always; otherwise a character may take four bytes.
@@ -145,8 +147,9 @@ def _row(c: Candle) -> list[Any]:
 
 def _candle(series: Series, row: list[Any], is_final: bool) -> Candle:
     start = _moment(row[0])
-    prices = [Decimal(text) for text in row[1:6]]
-    return Candle(*series, *prices, row[6], start, series.timeframe.end(start), Origin(row[7]), is_final)  # type: ignore[arg-type, misc]
+    open_, high, low, close, volume = (Decimal(text) for text in row[1:6])
+    end = series.timeframe.end(start)
+    return Candle(*series, open_, high, low, close, volume, row[6], start, end, Origin(row[7]), is_final)
 
 
 def _series(names: list[str]) -> Series:
@@ -236,7 +239,7 @@ def _write_health(n: FeedHealthNews) -> list[Any]:
 
 
 def _read_health(f: list[Any]) -> FeedHealthNews:
-    return FeedHealthNews(f[0], [FeedHealth(*r[:4], _maybe(r[4]), *r[5:]) for r in f[1]])
+    return FeedHealthNews(f[0], [FeedHealth(r[0], r[1], r[2], r[3], _maybe(r[4]), r[5], r[6], r[7]) for r in f[1]])
 
 
 _CODECS: dict[str, tuple[type, Callable[[Any], list[Any]], Callable[[list[Any]], News]]] = {

@@ -36,9 +36,7 @@ log = structlog.get_logger(__name__)
 class Receiver:
     """Enter it to listen. It outlives the loss of the database: topics keep their positions and catch up afterwards."""
 
-    def __init__(
-        self, db: "DatabaseOperations", bot_heartbeat_timeout: timedelta = timedelta(seconds=60)
-    ) -> None:
+    def __init__(self, db: "DatabaseOperations", bot_heartbeat_timeout: timedelta = timedelta(seconds=60)) -> None:
         self._db = db
         self._bot_timeout = bot_heartbeat_timeout
         self._inbox: asyncio.Queue[News] = asyncio.Queue()
@@ -96,9 +94,7 @@ class Receiver:
             DatabaseOperationError,
         )
         while True:
-            async for attempt in stamina.retry_context(
-                on=failures, attempts=None, timeout=None, wait_max=5.0
-            ):
+            async for attempt in stamina.retry_context(on=failures, attempts=None, timeout=None, wait_max=5.0):
                 with attempt:
                     self._lost.clear()
                     await self._db.bus.listen(self._inbox.put_nowait, self._listens, self._lost)
@@ -206,9 +202,7 @@ class Receiver:
         while topic is not None and topic.position is not None:
             rows = await self._db.raw_trades.tape(*tape, after=topic.position, limit=_READ_ROWS)
             if rows:
-                self.topics.deliver(
-                    TradeNews(tape, topic.position, rows[-1][0], [trade for _, trade in rows])
-                )
+                self.topics.deliver(TradeNews(tape, topic.position, rows[-1][0], [trade for _, trade in rows]))
             if len(rows) < _READ_ROWS:
                 return
 

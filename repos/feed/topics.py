@@ -16,7 +16,7 @@ Deliver = Callable[[News], None]
 
 @dataclass(slots=True)
 class Topic:
-    """`position` is the revision of a series, or the last row's id of a tape, up to which news was delivered; None before any."""
+    """`position` is up to where news was delivered: a series' revision, a tape's last row id; None before any."""
 
     position: int | None = None
     newest: datetime | None = None
