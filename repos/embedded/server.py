@@ -1,0 +1,212 @@
+"""The default database: a PostgreSQL of our own, in one folder, on a Unix socket alone."""
+
+import asyncio
+import atexit
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+import structlog
+
+from repos.embedded import postmaster
+from repos.embedded.account import NAME, Account, server_account
+from repos.embedded.binaries import MAJOR, binaries
+from repos.embedded.lock import DataLock
+from repos.errors import DatabaseUnavailable
+
+_POLL = 0.02
+_SOCKET = "/.s.PGSQL.5432"
+_SOCKET_BYTES = 107
+"""The longest path of a Unix socket on Linux."""
+_PLAIN = re.compile(r"[A-Za-z0-9/._+=@~ -]+")
+"""A comma in it, say, would end the path in PostgreSQL's list of folders and in a DSN."""
+_INITDB = (
+    "-U", NAME, "--auth-local=trust", "--auth-host=reject",
+    "-E", "UTF8", "--locale-provider=builtin", "--locale=C.UTF-8",
+)  # fmt: skip
+
+log = structlog.get_logger(__name__)
+
+
+def default_data_dir(environ: Mapping[str, str]) -> Path:
+    """Where data is kept unless the user says: the XDG data home, under root /var/lib."""
+    if os.geteuid() == 0:
+        return Path("/var/lib") / NAME
+    home = Path(environ.get("XDG_DATA_HOME", ""))
+    # The XDG base directory specification: a relative path is to be ignored.
+    return (home if home.is_absolute() else Path.home() / ".local/share") / NAME
+
+
+class EmbeddedPostgres:
+    """A handle on the server of one data folder.
+
+    Of all handles, in any process, the one that holds the lock `<data_dir>/lock` owns the server: it starts it, or
+    adopts the one that a killed owner left, and stops it. The others attach, and never stop it.
+    """
+
+    def __init__(self, data_dir: Path, options: Sequence[str] = ()) -> None:
+        """`options` go to the server's command line."""
+        self.data_dir = data_dir.expanduser().resolve()
+        self._options = options
+        self._data = self.data_dir / f"postgresql-{MAJOR}"
+        self._log = self.data_dir / "postgresql.log"
+        self._lock = DataLock(self.data_dir / "lock")
+        self._busy = asyncio.Lock()
+        self._server: subprocess.Popen[bytes] | psutil.Process | None = None
+        self._url: str | None = None
+
+    @property
+    def is_owner(self) -> bool:
+        return self._lock.held
+
+    async def start(self) -> str:
+        """The URL of the running server, for asyncpg. Cheap when it runs; starts it anew when it died.
+
+        Waits as long as somebody else is starting or stopping the server, or it recovers from a crash.
+
+        Raises:
+            DatabaseUnavailable: It can't be started; the text is one line for the user.
+        """
+        async with self._busy:
+            try:
+                if self._url is None or not self._runs():
+                    self._url = await self._started()
+            except OSError as error:
+                await asyncio.to_thread(self._end)
+                raise DatabaseUnavailable(
+                    f"the embedded PostgreSQL in {self.data_dir} can't be used: {error}"
+                ) from error
+            except DatabaseUnavailable:
+                await asyncio.to_thread(self._end)
+                raise
+            return self._url
+
+    async def stop(self) -> None:
+        """Stop the server if we own it, and wait for its end; again is fine."""
+        async with self._busy:
+            await asyncio.to_thread(self._end)
+
+    def _runs(self) -> bool:
+        named = postmaster.read(self._data)
+        return named is not None and postmaster.runs(named.pid, self._data)
+
+    async def _started(self) -> str:
+        told = False
+        while not self._own():
+            named = postmaster.read(self._data)
+            if named is not None and named.url is not None and await postmaster.answers(named.url):
+                return named.url
+            if not told:
+                log.info("Waiting for the process that owns the database", data_dir=str(self.data_dir))
+                told = True
+            await asyncio.sleep(_POLL)
+        if isinstance(self._server, subprocess.Popen) and self._server.poll() is not None:
+            log.warning("The embedded PostgreSQL had ended", exit_code=self._server.returncode)
+        child = None
+        while True:
+            named = postmaster.read(self._data)
+            if named is not None and named.url is not None and await postmaster.answers(named.url):
+                if child is None and self._runs():
+                    self._server = psutil.Process(named.pid)
+                    log.info("Adopted the running database", data_dir=str(self.data_dir), pid=named.pid)
+                return named.url
+            if child is not None and child.poll() is not None:
+                raise DatabaseUnavailable(f"the embedded PostgreSQL did not start: {self._last_words()}")
+            if child is None and not self._runs():
+                child = await asyncio.to_thread(self._launch)
+            await asyncio.sleep(_POLL)
+
+    def _own(self) -> bool:
+        """Whether we hold the lock, after trying to take it."""
+        if not self._lock.held:
+            _make(self.data_dir)
+            if self._lock.acquire():
+                # A script that ends without close() leaves no server behind.
+                atexit.register(self._end)
+        return self._lock.held
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        account = server_account()
+        if account.run("test", "-x", self.data_dir)[0] != 0:
+            raise DatabaseUnavailable(
+                f"the user {NAME}, as whom PostgreSQL runs under root, can't reach {self.data_dir}; "
+                f"choose another --data-dir"
+            )
+        programs = binaries(account, self.data_dir)
+        if not self._data.exists():
+            self._initialise(account, programs)
+        if (named := postmaster.read(self._data)) is not None and psutil.pid_exists(named.pid):
+            postmaster.disown(self._data)
+        with contextlib.suppress(FileNotFoundError):
+            self._log.replace(self._log.with_suffix(".log.1"))
+        output = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        try:
+            # Kept here, not by the caller: it may be cancelled meanwhile, and stop() must know the server.
+            self._server = child = account.spawn(
+                output, programs / "postgres", "-D", self._data, "-h", "", "-p", "5432",
+                "-k", self._sockets(account), "-c", "unix_socket_permissions=0700", *self._options,
+            )  # fmt: skip
+        finally:
+            os.close(output)
+        return child
+
+    def _initialise(self, account: Account, programs: Path) -> None:
+        # Renamed when complete: an initdb that was cut short is begun anew.
+        partial = self._data.with_name(f"{self._data.name}.partial")
+        if partial.exists():
+            shutil.rmtree(partial)
+        partial.mkdir(mode=0o700)
+        account.give(partial)
+        code, said = account.run(programs / "initdb", "-D", partial, *_INITDB)
+        if code != 0:
+            raise DatabaseUnavailable(f"the embedded PostgreSQL could not be made: {_end_of(said)}")
+        partial.rename(self._data)
+
+    def _sockets(self, account: Account) -> Path:
+        """The folder for the socket: that of the data, or a private one when its path is unfit."""
+        if len(os.fsencode(self._data)) + len(_SOCKET) <= _SOCKET_BYTES and _PLAIN.fullmatch(str(self._data)):
+            return self._data
+        # Not TMPDIR: that may be long as well, and out of the account's reach.
+        private = Path(tempfile.mkdtemp(prefix=f"{NAME}-", dir="/tmp"))
+        account.give(private)
+        return private
+
+    def _last_words(self) -> str:
+        return _end_of(self._log.read_text(errors="replace"))
+
+    def _end(self) -> None:
+        self._url = None
+        if self._lock.held and self._server is not None:
+            named = postmaster.read(self._data)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                # "Fast shutdown": open transactions are rolled back, and the data is left clean.
+                self._server.send_signal(signal.SIGINT)
+                self._server.wait()
+            if named is not None and named.sockets is not None and named.sockets != self._data:
+                with contextlib.suppress(OSError):
+                    named.sockets.rmdir()
+        self._server = None
+        self._lock.release()
+        atexit.unregister(self._end)
+
+
+def _make(folder: Path) -> None:
+    """Make the folder, and its missing parents; what is there already keeps its owner and mode."""
+    for path in reversed([folder, *folder.parents]):
+        if path.exists():
+            continue
+        path.mkdir(mode=0o700, exist_ok=True)
+        if os.geteuid() == 0:
+            # The server's account must get through to the folder of the data, which is its own.
+            path.chmod(0o711)
+
+
+def _end_of(said: str) -> str:
+    return "; ".join(line.strip() for line in said.splitlines()[-3:] if line.strip())
