@@ -86,7 +86,8 @@ def trimmed(rows: Sequence[sa.Row[Any]], page: Cut, beside: int = 0) -> tuple[li
 
     `beside` is how many subqueries stood beside; the first of the columns must never be null.
     """
-    below, above, *_ = rows[0]
+    head: Any = rows[0]
+    below, above = head[:2]
     found = [tuple(row)[2 + beside :] for row in rows if row[2 + beside] is not None]
     more = len(found) > page.limit
     found = found[: page.limit]

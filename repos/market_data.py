@@ -31,7 +31,7 @@ class CandlePage(Page[Candle]):
 
 @dataclass(frozen=True, slots=True)
 class CandleColumns:
-    """Columns of equal length, oldest first; `time` is the start in milliseconds since 1970. Floats: lossy on purpose."""
+    """Columns of equal length, oldest first; `time` is the start in ms since 1970. Floats, lossy on purpose."""
 
     series: Series
     time: list[float]
@@ -257,14 +257,13 @@ class MarketDataRepository(BaseRepository):
         last: int | None = None,
         before: datetime | None = None,
     ) -> CandlePage:
-        """A page of [start, end), oldest first; after and before are start times. Neither first nor last: the newest 500.
+        """A page of [start, end), oldest first; after and before are start times; the newest 500 unless asked.
 
         Raises:
             InvalidValue: start is after end, or first or last is wrong (repos.keyset.cut).
             DatabaseOperationError: The database failed.
         """
-        bounds = [None if bound is None else (bound,) for bound in (after, before)]
-        cut = keyset.cut(first, last, *bounds)
+        cut = keyset.cut(first, last, None if after is None else (after,), None if before is None else (before,))
         conditions = _range(series, start, end)
         query = keyset.statement(_COLUMNS, [t.c.start_time], conditions, cut, _written(series))
         async with self._transaction(f"reading a page of {series}") as connection:
@@ -307,7 +306,7 @@ class MarketDataRepository(BaseRepository):
         return CandleColumns(series, time_, open_, high, low, close, volume, trade_count, truncated, position)
 
     async def changes(self, position: Position, limit: int) -> list[tuple[Candle, Position]]:
-        """At most `limit` candles written after `position`, in the order of writing, each once in its latest state, with
+        """At most `limit` candles written after `position`, in order of writing, each once in its latest state, with
         the position behind it."""
         series = position.series
         revision = sa.literal(position.revision, sa.BigInteger)

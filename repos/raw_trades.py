@@ -46,7 +46,7 @@ def json_text(name: str, value: object) -> str:
     """`value` as JSON that PostgreSQL stores.
 
     Raises:
-        InvalidValue: It holds something that JSON or PostgreSQL has no form for: NaN, a NUL character, a lone surrogate,
+        InvalidValue: It holds something that JSON or PostgreSQL has no form for: NaN, a NUL, a lone surrogate,
             an integer beyond 64 bits.
     """
     try:
@@ -194,7 +194,7 @@ class RawTradeRepository(BaseRepository):
     async def insert_trades(self, records: Sequence[TradeRecord]) -> list[Trade]:
         """Store trades in one transaction and return those that are new, ascending by id within a symbol.
 
-        Left out are trades stored before and matches inside the id range of a stored aggregated trade. The tape's row is
+        Left out are trades stored before and matches inside the range of a stored aggregated trade. The tape's row is
         locked first, so that rows of one symbol commit in the order of their ids and a reader can resume after an id.
 
         Raises:
@@ -282,7 +282,7 @@ class RawTradeRepository(BaseRepository):
         return Page([_raw_trade(row) for row in found], has_next, has_previous)
 
     async def trades_between(self, exchange: str, symbol: str, start: datetime, end: datetime) -> list[Trade]:
-        """The trades of [start, end), ascending by id, no match twice: those inside an aggregated trade are left out."""
+        """The trades of [start, end), ascending by id, no match twice: those inside an aggregated one are left out."""
         conditions = [*_of(exchange, symbol), t.c.data_type == DataType.TRADE.value, *_range(start, end)]
         query = sa.select(*_TRADE).where(*conditions, t.c.trade_id.is_not(None))
         async with self._transaction(f"reading trades of {exchange} {symbol}") as connection:

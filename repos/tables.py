@@ -77,7 +77,7 @@ tapes = sa.Table(
     sa.Column("symbol", sa.Text, primary_key=True),
     sa.Column("last_id", sa.BigInteger, nullable=False, server_default="0"),
 )
-"""One row a traded symbol. Its lock orders the writers, so a symbol's ids in raw_trades ascend in the order of commit."""
+"""One row a traded symbol. Its lock orders the writers, so ids in raw_trades ascend in the order of commit."""
 
 bots = sa.Table(
     "bots",

@@ -60,7 +60,7 @@ class Bus:
     async def listen(self, heard: Callable[[News], None], ready: Callable[[], None], lost: asyncio.Event) -> None:
         """Call `ready` once, then `heard` with all news from there on, in order, until the connection is lost.
 
-        Returns when it is, or when the caller sets `lost`. News that cannot be read is logged and left out: readers find
+        Returns when it is, or when the caller sets `lost`. Unreadable news is logged and left out: readers find
         the hole by its revision.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The feed: live candles, trades, bots and health as async iterators, without a hole between snapshot, resume and live."""
+"""The feed: candles, trades, bots and health as async iterators with no hole between snapshot, resume and live."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -70,7 +70,7 @@ class Feed(Receiver):
                         reached = position
 
     async def watch(self, series: Sequence[Series]) -> AsyncIterator[CandleEvent]:
-        """Many series: the newest state of each, now and whenever it changes. A slow reader skips states, never series."""
+        """Many series: the newest state of each, now and at every change. A slow reader skips states, never series."""
         mailbox: Mailbox[tuple[Candle, int | None]] = Mailbox()
         newest: dict[Series, datetime] = {}
 

@@ -176,10 +176,12 @@ def _read_forming(f: list[Any]) -> FormingNews:
 
 
 def _write_trades(n: TradeNews) -> list[Any]:
-    rows = None if n.trades is None else [
-        [t.trade_id, _micros(t.timestamp), format(t.price, "f"), format(t.size, "f"), t.side.value, t.count] for t in n.trades
-    ]  # fmt: skip
+    rows = None if n.trades is None else [_trade(t) for t in n.trades]
     return [list(n.tape), n.previous_id, n.last_id, rows]
+
+
+def _trade(t: Trade) -> list[Any]:
+    return [t.trade_id, _micros(t.timestamp), format(t.price, "f"), format(t.size, "f"), t.side.value, t.count]
 
 
 def _read_trades(f: list[Any]) -> TradeNews:

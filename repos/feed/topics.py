@@ -76,7 +76,7 @@ class Topics:
     def deliver(self, news: News, *, read: bool = False) -> Key | None:
         """Hand news to its followers; news of before the topic's position is dropped.
 
-        `read` says that the news was read from the tables, so what is missing before it was overwritten since. Otherwise,
+        `read` says that the news was read from the tables, so what is missing before it was overwritten. Otherwise,
         when there is a hole before the news or its rows are not in it, nobody gets it and the topic is returned: its
         changes must be read.
         """
