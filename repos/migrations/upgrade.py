@@ -1,0 +1,76 @@
+"""Brings a database to the tables that this code knows."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from repos.base import translated
+from repos.errors import DatabaseOperationError
+
+FOLDER = Path(__file__).parent
+KNOWN = sorted(path.name.partition("_")[0] for path in (FOLDER / "versions").glob("[0-9]*_*.py"))
+"""All revisions, oldest first. They are numbered, and a file's name begins with its own."""
+_LOCK = int.from_bytes(b"candleql")
+
+
+async def migrate(url: str) -> None:
+    """Run the migrations that the database lacks: all in one transaction, hence all or none. Quick when there are none.
+
+    Processes that start together are safe: one migrates while the others wait for its lock.
+
+    Raises:
+        DatabaseUnavailable: The database could not be reached.
+        DatabaseOperationError: A migration failed, or the database is newer than this code.
+    """
+    try:
+        revision = await _revision(url)
+        if revision not in (None, *KNOWN):
+            raise DatabaseOperationError(
+                f"the database is at revision {revision}, but this candleql knows none after {KNOWN[-1]}: "
+                f"it was migrated by a newer one, which is needed to use it"
+            )
+        if revision != KNOWN[-1]:
+            async with connected(url) as connection, connection.begin():
+                # Of the transaction, not the session, whose server connection a transaction pooler may exchange.
+                await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+                await connection.run_sync(_upgrade)
+    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        failure = translated("migrating the database", error)
+        raise failure from failure.__cause__
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[AsyncConnection]:
+    """A connection of SQLAlchemy's to a database whose URL asyncpg understands."""
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url, timeout=10), poolclass=NullPool
+    )
+    async with engine.connect() as connection:
+        yield connection
+
+
+async def _revision(url: str) -> str | None:
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        revision: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+    except asyncpg.UndefinedTableError:
+        return None
+    finally:
+        await connection.close(timeout=10)
+    return revision
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    # Imported when there is work: that takes longer than all else that a start does here.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(FOLDER))
+    command.upgrade(config, "head")
