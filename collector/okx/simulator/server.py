@@ -1,0 +1,207 @@
+"""The simulated exchange: one object that runs its REST and websocket servers inside the caller's event loop."""
+
+import asyncio
+import http
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from collector.okx.simulator.candles import Candles
+from collector.okx.simulator.clock import Clock, WallClock
+from collector.okx.simulator.dice import key
+from collector.okx.simulator.faults import SharedFaults
+from collector.okx.simulator.instruments import INSTRUMENTS
+from collector.okx.simulator.limits import Window
+from collector.okx.simulator.market import Market, Match
+from collector.okx.simulator.rest import Rest
+from collector.okx.simulator.sockets import IDLE, Connection, Topics
+
+STEP = 20
+"""ms between two looks at the market: how late a push can be."""
+_LONGEST_REQUEST = 64 * 1024
+_ENDPOINTS = {f"/ws/v5/{name}": name for name in ("public", "business", "private")}
+"""Clients of the demo trading add a query to the path."""
+
+
+class Simulator:
+    """OKX on a loopback address.
+
+    The market depends on `seed` and `rate` alone, so that another process with the same two tells the same trades
+    with the same ids. `rate` multiplies the trades; 1.0 is two to three a second for BTC-USDT. With an `ssl_context`
+    both servers speak TLS. `connections_per_second` is OKX's limit by IP.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        clock: Clock | None = None,
+        rate: float = 1.0,
+        ssl_context: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
+        rest_port: int = 0,
+        ws_port: int = 0,
+        connections_per_second: int = 3,
+    ) -> None:
+        self.clock: Clock = clock or WallClock()
+        self.faults = SharedFaults()
+        self.connections: list[Connection] = []
+        self._markets = {spec.inst_id: Candles(Market(spec, seed, rate)) for spec in INSTRUMENTS.values()}
+        self._seed = seed
+        self._ssl = ssl_context
+        self._host = host
+        self._ports = rest_port, ws_port
+        self._topics = Topics(self._markets, self.clock)
+        self._accepted = Window(connections_per_second, 1.0)
+        self._count = 0
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            rest_port, ws_port = self._ports
+            self._tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            rest = await stack.enter_async_context(self._rest(rest_port))
+            ws = await stack.enter_async_context(self._sockets(ws_port))
+            secure = "s" if self._ssl else ""
+            self.rest_url = f"http{secure}://{self._host}:{rest}"
+            self.ws_url = f"ws{secure}://{self._host}:{ws}"
+            """Without a path: a client appends /ws/v5/public or /ws/v5/business."""
+            pump = self._tasks.create_task(self._pump())
+            stack.callback(pump.cancel)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    def ledger(self, inst_id: str, start: int, end: int) -> list[Match]:
+        """What truly happened in [start, end) (ms), whatever clients were told. Raises KeyError for no instrument."""
+        return self._markets[inst_id].market.between(start, end)
+
+    def drop(self, *, code: int | None = None) -> None:
+        """Cut all connections: with a close frame of `code`, or without any."""
+        for connection in list(self.connections):
+            self._drop(connection, code)
+
+    def announce_upgrade(self, delay: int = 60_000) -> None:
+        """Notice 64008 to all connections, which are closed `delay` ms later."""
+        for connection in self.connections:
+            connection.announce_upgrade(delay)
+
+    def _drop(self, connection: Connection, code: int | None, reason: str = "") -> None:
+        self.connections.remove(connection)
+        connection.leave_all()
+        if code is None:
+            connection.socket.transport.abort()
+        else:
+            self._tasks.create_task(connection.socket.close(code, reason))
+
+    async def _pump(self) -> None:
+        while True:
+            self._topics.step()
+            now = self.clock()
+            for connection in list(self.connections):
+                if connection.silent:
+                    connection.socket.transport.pause_reading()
+                elif connection.overflowed:
+                    self._drop(connection, 4005, "Buffer is full")
+                elif now - connection.active_at >= IDLE:
+                    self._drop(connection, 4004, "No data received in 30s")
+                elif connection.closes_at is not None and now >= connection.closes_at:
+                    self._drop(connection, 1001, "Service upgrade")
+            await self.clock.until(now + STEP)
+
+    @asynccontextmanager
+    async def _rest(self, port: int) -> AsyncIterator[int]:
+        listener = socket.create_server((self._host, port))
+        # Inherited by what it accepts; else the answer's body waits 40 ms for the acknowledgement of its headers.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        app = Rest(self._markets, self.clock, self.faults).app
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, lifespan="off", ws="none", date_header=False, server_header=False,
+            timeout_graceful_shutdown=1,
+        )  # fmt: skip
+        config.load()
+        config.ssl = self._ssl
+        server = _RestServer(config)
+        task = self._tasks.create_task(server.serve(sockets=[listener]))
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.stop.set()
+            await task
+
+    @asynccontextmanager
+    async def _sockets(self, port: int) -> AsyncIterator[int]:
+        server = await serve(
+            self._serve, self._host, port, ssl=self._ssl, process_request=self._accept, ping_interval=None,
+            close_timeout=1, max_size=_LONGEST_REQUEST, server_header=None,
+        )  # fmt: skip
+        try:
+            yield _port(server)
+        finally:
+            for connection in self.connections:
+                if connection.silent:
+                    connection.socket.transport.abort()
+            server.close()
+            await server.wait_closed()
+
+    def _accept(self, socket: ServerConnection, request: Request) -> Response | None:
+        if self.faults.refused > 0:
+            self.faults.refused -= 1
+            return socket.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "Service unavailable\n")
+        if not _endpoint(request):
+            return socket.respond(http.HTTPStatus.NOT_FOUND, "Not found\n")
+        if not self._accepted.admit(time.monotonic()):
+            return socket.respond(http.HTTPStatus.TOO_MANY_REQUESTS, "Too many connections\n")
+        return None
+
+    async def _serve(self, socket: ServerConnection) -> None:
+        self._count += 1
+        identity = key(self._seed, self._count)
+        connection = Connection(
+            socket, _endpoint(socket.request), f"{identity & 0xFFFFFFFF:08x}",
+            self._topics, self.faults, identity,
+        )  # fmt: skip
+        self.connections.append(connection)
+        try:
+            async for message in socket:
+                connection.receive(message)
+        finally:
+            connection.leave_all()
+            if connection in self.connections:
+                self.connections.remove(connection)
+
+
+class _RestServer(uvicorn.Server):
+    """uvicorn inside another program: it leaves the signals alone and stops at once when told to."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.stop = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def main_loop(self) -> None:
+        await self.stop.wait()
+
+
+def _endpoint(request: Request | None) -> str:
+    return _ENDPOINTS.get(request.path.partition("?")[0], "") if request else ""
+
+
+def _port(server: Server) -> int:
+    port: int = next(iter(server.sockets)).getsockname()[1]
+    return port

@@ -1,0 +1,223 @@
+"""One websocket connection: its requests, its subscriptions and what is pushed to it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import structlog
+from websockets.asyncio.server import ServerConnection, broadcast
+
+from collector.okx.simulator.candles import Candles
+from collector.okx.simulator.faults import Faults, Mangler, SharedFaults
+from collector.okx.simulator.limits import Window
+from collector.okx.simulator.topics import PUBLIC, Push, Topic, topic
+
+logger = structlog.get_logger(__name__)
+
+IDLE = 30_000
+"""ms without a push or an answer after which the exchange closes a connection."""
+BUFFER = 4 * 1024 * 1024
+"""Bytes that wait for a slow reader before it is closed."""
+REQUESTS_PER_HOUR = 480
+_MOVED = (
+    "This channel has been migrated to the '/business' URL. Please subscribe using the new URL. More details can refer "
+    "to: https://www.okx.com/help-center/changes-to-v5-api-websocket-subscription-parameter-and-url"
+)
+_NOT_BUSINESS = "This channel is not supported by '/business' URL. Please use '/public' URL."
+_UPGRADE = "The connection will soon be closed for a service upgrade. Please reconnect."
+
+
+class Topics:
+    """The topics that someone subscribed to, with those who did."""
+
+    def __init__(self, markets: dict[str, Candles], clock: Callable[[], int]) -> None:
+        self.markets = markets
+        self.clock = clock
+        self._topics: dict[tuple[str, str], Topic] = {}
+        self._readers: dict[tuple[str, str], set[Connection]] = {}
+
+    def join(self, reader: "Connection", channel: str, inst_id: str) -> Push:
+        """Subscribe, and return what a new subscriber gets at once. Raises KeyError for a topic that there is not."""
+        name, now = (channel, inst_id), self.clock()
+        if name in self._topics:
+            # The others get what happened until now first, so that the newcomer's past ends where its pushes begin.
+            self._advance(name, now)
+        else:
+            found = topic(channel, self.markets[inst_id], now)
+            if found is None:
+                raise KeyError(channel)
+            self._topics[name] = found
+            self._readers[name] = set()
+        self._readers[name].add(reader)
+        return self._topics[name].first(now)
+
+    def leave(self, reader: "Connection", channel: str, inst_id: str) -> None:
+        """Unsubscribe; nothing happens for who is not subscribed."""
+        name = (channel, inst_id)
+        readers = self._readers.get(name, set())
+        readers.discard(reader)
+        if not readers and name in self._topics:
+            del self._topics[name], self._readers[name]
+
+    def step(self) -> None:
+        """Push to everyone what happened until now."""
+        now = self.clock()
+        for name in list(self._topics):
+            self._advance(name, now)
+
+    def _advance(self, name: tuple[str, str], now: int) -> None:
+        for push in self._topics[name].advance(now):
+            for reader in self._readers[name]:
+                reader.push(push)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(Exception):
+    """A request that is answered with an error."""
+
+    code: str
+    message: str
+
+
+class Connection:
+    """A client's connection to `endpoint`: public, business or private."""
+
+    def __init__(
+        self, socket: ServerConnection, endpoint: str, conn_id: str, topics: Topics, shared: SharedFaults, seed: int
+    ) -> None:
+        self.socket = socket
+        self.endpoint = endpoint
+        self.conn_id = conn_id
+        self.faults = Faults()
+        self.subscriptions: set[tuple[str, str]] = set()
+        self.closes_at: int | None = None
+        self._topics = topics
+        self._shared = shared
+        self._mangler = Mangler(seed, shared, self.faults)
+        self._requests = Window(REQUESTS_PER_HOUR, 3_600_000)
+        self.active_at = topics.clock()
+
+    @property
+    def silent(self) -> bool:
+        return self.faults.half_open or self._shared.half_open
+
+    @property
+    def overflowed(self) -> bool:
+        return self.socket.transport.get_write_buffer_size() > BUFFER
+
+    def push(self, push: Push) -> None:
+        for text in self._mangler.pushes(push.text, push.trade_id):
+            self._write(text)
+
+    def receive(self, message: str | bytes) -> None:
+        """Answer one message of the client's."""
+        if self.silent:
+            return
+        if message == "ping":
+            self._write(b"pong")
+            return
+        text = message if isinstance(message, str) else message.decode(errors="replace")
+        request: Any = None
+        try:
+            request = orjson.loads(text)
+            self._obey(request, text)
+        except orjson.JSONDecodeError:
+            self._refuse(None, Refusal("60012", f"Illegal request: {text}"))
+        except Refusal as refusal:
+            self._refuse(request, refusal)
+
+    def leave_all(self) -> None:
+        for channel, inst_id in self.subscriptions:
+            self._topics.leave(self, channel, inst_id)
+        self.subscriptions.clear()
+
+    def announce_upgrade(self, delay: int) -> None:
+        """Say that the connection will be closed, which then happens `delay` ms later."""
+        self.closes_at = self._topics.clock() + delay
+        self._send({"event": "notice", "code": "64008", "msg": _UPGRADE, "connId": self.conn_id})
+
+    def _obey(self, request: Any, text: str) -> None:
+        if not isinstance(request, dict) or not isinstance(request.get("op"), str):
+            raise Refusal("60012", f"Illegal request: {text}")
+        request_id = request.get("id")
+        if request_id is not None and not (
+            isinstance(request_id, str) and len(request_id) <= 32 and request_id.isalnum()
+        ):
+            raise Refusal("60033", "Parameter id error")
+        if request["op"] not in ("subscribe", "unsubscribe", "login"):
+            raise Refusal("60019", f"Invalid op: {request['op']}")
+        if not self._requests.admit(self._topics.clock()):
+            raise Refusal("60014", "Requests too frequent")
+        if request["op"] == "login":
+            raise Refusal("60005", "Invalid apiKey")
+        args = request.get("args")
+        if not isinstance(args, list) or not args or not all(isinstance(arg, dict) for arg in args):
+            raise Refusal("60013", "Invalid args")
+        for arg in args:
+            try:
+                self._subscribe(request, arg) if request["op"] == "subscribe" else self._unsubscribe(request, arg)
+            except Refusal as refusal:
+                self._refuse(request, refusal)
+
+    def _subscribe(self, request: dict[str, Any], arg: dict[str, Any]) -> None:
+        channel, inst_id = self._named(arg)
+        faults = self.faults.answer(channel) or self._shared.answer(channel)
+        if faults:
+            raise Refusal(faults.code, faults.message)
+        if (channel, inst_id) in self.subscriptions:
+            self._acknowledge(request, arg)
+            return
+        try:
+            first = self._topics.join(self, channel, inst_id)
+        except KeyError:
+            raise Refusal("60018", _missing(channel, inst_id)) from None
+        self.subscriptions.add((channel, inst_id))
+        self._acknowledge(request, arg)
+        self.push(first)
+
+    def _unsubscribe(self, request: dict[str, Any], arg: dict[str, Any]) -> None:
+        channel, inst_id = self._named(arg)
+        self._topics.leave(self, channel, inst_id)
+        self.subscriptions.discard((channel, inst_id))
+        self._acknowledge(request, arg)
+
+    def _named(self, arg: dict[str, Any]) -> tuple[str, str]:
+        channel, inst_id = arg.get("channel"), arg.get("instId")
+        if not isinstance(channel, str) or not channel:
+            raise Refusal("60013", "Invalid args")
+        if self.endpoint == "private":
+            raise Refusal("60011", "Please log in")
+        if not isinstance(inst_id, str):
+            raise Refusal("60018", _missing(channel, str(inst_id)))
+        if self.endpoint == "public" and (channel == "trades-all" or channel.startswith("candle")):
+            raise Refusal("64001", _MOVED)
+        if self.endpoint == "business" and channel in PUBLIC:
+            raise Refusal("64002", _NOT_BUSINESS)
+        return channel, inst_id
+
+    def _acknowledge(self, request: dict[str, Any], arg: dict[str, Any]) -> None:
+        self._send(_echo(request) | {"event": request["op"], "arg": arg, "connId": self.conn_id})
+
+    def _refuse(self, request: Any, refusal: Refusal) -> None:
+        self._send(
+            _echo(request) | {"event": "error", "msg": refusal.message, "code": refusal.code, "connId": self.conn_id}
+        )
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self._write(orjson.dumps(message))
+
+    def _write(self, text: bytes) -> None:
+        self.active_at = self._topics.clock()
+        broadcast((self.socket,), text, text=True)
+
+
+def _echo(request: Any) -> dict[str, Any]:
+    return {"id": request["id"]} if isinstance(request, dict) and "id" in request else {}
+
+
+def _missing(channel: str, inst_id: str) -> str:
+    return (
+        f"Wrong URL or channel:{channel},instId:{inst_id} doesn't exist. Please use the correct URL, channel and "
+        "parameters referring to API document."
+    )
