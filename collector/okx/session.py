@@ -13,6 +13,7 @@ from collector.okx.protocol import (
     PING,
     Arg,
     Event,
+    Notice,
     Op,
     Points,
     Pong,
@@ -30,6 +31,7 @@ PONG_WITHIN = 10.0
 ASK_AGAIN_AFTER = 60.0
 """For an arg without an answer. Once a minute stays far below the 480 requests an hour of a connection."""
 
+UPGRADE = "64008"
 _TRANSIENT = frozenset({"60014", "64007"})
 """Too many requests; an internal error, to be tried again. Every other error is the last word on its arg."""
 
@@ -48,12 +50,15 @@ class Session:
     last_message_at: float
     """When anything arrived last, pongs included; at first when the connection opened."""
     last_data_at: dict[Arg, float]
+    is_ending: bool
+    """The exchange has announced that it will close this connection, in about a minute."""
 
     def __init__(self, args: Iterable[Arg], now: float) -> None:
         self.active = set()
         self.refused = {}
         self.last_message_at = now
         self.last_data_at = {}
+        self.is_ending = False
         self._wanted = dict.fromkeys(args)
         self._asked: dict[Arg, tuple[str, float]] = {}  # the request's id, and when
         self._alone: set[Arg] = set()  # to be asked for one by one, so that an error names its arg
@@ -131,6 +136,8 @@ class Session:
                     # One that is wanted (again) is asked for, should the acknowledgements have crossed.
                     self.active.discard(arg)
                     self._ask_at = now
+                case Notice(code) if code == UPGRADE:
+                    self.is_ending = True
                 case Refused():
                     events[position] = self._settle(event)
         return events
