@@ -6,23 +6,25 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
 import uvicorn
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from collector.okx.simulator.candles import Candles
 from collector.okx.simulator.clock import Clock, WallClock
 from collector.okx.simulator.dice import key
 from collector.okx.simulator.faults import SharedFaults
+from collector.okx.simulator.hub import Topics
 from collector.okx.simulator.instruments import INSTRUMENTS
 from collector.okx.simulator.limits import Window
 from collector.okx.simulator.market import Market, Match
 from collector.okx.simulator.rest import Rest
-from collector.okx.simulator.sockets import IDLE, Connection, Topics
+from collector.okx.simulator.sockets import IDLE, Connection
 
 STEP = 20
 """ms between two looks at the market: how late a push can be."""
@@ -53,7 +55,7 @@ class Simulator:
     ) -> None:
         self.clock: Clock = clock or WallClock()
         self.faults = SharedFaults()
-        self.connections: list[Connection] = []
+        self.connections: set[Connection] = set()
         self._markets = {spec.inst_id: Candles(Market(spec, seed, rate)) for spec in INSTRUMENTS.values()}
         self._seed = seed
         self._ssl = ssl_context
@@ -62,27 +64,35 @@ class Simulator:
         self._topics = Topics(self._markets, self.clock)
         self._accepted = Window(connections_per_second, 1.0)
         self._count = 0
-        self._stack = AsyncExitStack()
+        self._stop = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            rest_port, ws_port = self._ports
-            self._tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            rest = await stack.enter_async_context(self._rest(rest_port))
-            ws = await stack.enter_async_context(self._sockets(ws_port))
-            secure = "s" if self._ssl else ""
-            self.rest_url = f"http{secure}://{self._host}:{rest}"
-            self.ws_url = f"ws{secure}://{self._host}:{ws}"
-            """Without a path: a client appends /ws/v5/public or /ws/v5/business."""
-            pump = self._tasks.create_task(self._pump())
-            stack.callback(pump.cancel)
-            self._stack = stack.pop_all()
+        rest, ws = self._listen(self._ports[0]), self._listen(self._ports[1])
+        secure = "s" if self._ssl else ""
+        self.rest_url = f"http{secure}://{self._host}:{rest.getsockname()[1]}"
+        self.ws_url = f"ws{secure}://{self._host}:{ws.getsockname()[1]}"
+        """Without a path: a client appends /ws/v5/public or /ws/v5/business."""
+        # A task of its own holds the task group: around the caller's block it would wrap the caller's exceptions.
+        self._life = asyncio.create_task(self._run(rest, ws))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._stack.__aexit__(kind, error, trace)
+        self._stop.set()
+        await self._life
+
+    def _listen(self, port: int) -> socket.socket:
+        listener = socket.create_server((self._host, port))
+        # Inherited by what it accepts; else an answer's body waits 40 ms for the acknowledgement of its headers.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
+
+    async def _run(self, rest: socket.socket, ws: socket.socket) -> None:
+        async with asyncio.TaskGroup() as self._tasks, self._rest(rest), self._sockets(ws):
+            pump = self._tasks.create_task(self._pump())
+            await self._stop.wait()
+            pump.cancel()
 
     def ledger(self, inst_id: str, start: int, end: int) -> list[Match]:
         """What truly happened in [start, end) (ms), whatever clients were told. Raises KeyError for no instrument."""
@@ -99,7 +109,7 @@ class Simulator:
             connection.announce_upgrade(delay)
 
     def _drop(self, connection: Connection, code: int | None, reason: str = "") -> None:
-        self.connections.remove(connection)
+        self.connections.discard(connection)
         connection.leave_all()
         if code is None:
             connection.socket.transport.abort()
@@ -122,10 +132,7 @@ class Simulator:
             await self.clock.until(now + STEP)
 
     @asynccontextmanager
-    async def _rest(self, port: int) -> AsyncIterator[int]:
-        listener = socket.create_server((self._host, port))
-        # Inherited by what it accepts; else the answer's body waits 40 ms for the acknowledgement of its headers.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    async def _rest(self, listener: socket.socket) -> AsyncIterator[None]:
         app = Rest(self._markets, self.clock, self.faults).app
         config = uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="off", ws="none", date_header=False, server_header=False,
@@ -136,19 +143,19 @@ class Simulator:
         server = _RestServer(config)
         task = self._tasks.create_task(server.serve(sockets=[listener]))
         try:
-            yield listener.getsockname()[1]
+            yield
         finally:
             server.stop.set()
             await task
 
     @asynccontextmanager
-    async def _sockets(self, port: int) -> AsyncIterator[int]:
+    async def _sockets(self, listener: socket.socket) -> AsyncIterator[None]:
         server = await serve(
-            self._serve, self._host, port, ssl=self._ssl, process_request=self._accept, ping_interval=None,
+            self._serve, sock=listener, ssl=self._ssl, process_request=self._accept, ping_interval=None,
             close_timeout=1, max_size=_LONGEST_REQUEST, server_header=None,
         )  # fmt: skip
         try:
-            yield _port(server)
+            yield
         finally:
             for connection in self.connections:
                 if connection.silent:
@@ -173,14 +180,12 @@ class Simulator:
             socket, _endpoint(socket.request), f"{identity & 0xFFFFFFFF:08x}",
             self._topics, self.faults, identity,
         )  # fmt: skip
-        self.connections.append(connection)
-        try:
+        self.connections.add(connection)
+        with suppress(ConnectionClosed):
             async for message in socket:
                 connection.receive(message)
-        finally:
-            connection.leave_all()
-            if connection in self.connections:
-                self.connections.remove(connection)
+        connection.leave_all()
+        self.connections.discard(connection)
 
 
 class _RestServer(uvicorn.Server):
@@ -200,8 +205,3 @@ class _RestServer(uvicorn.Server):
 
 def _endpoint(request: Request | None) -> str:
     return _ENDPOINTS.get(request.path.partition("?")[0], "") if request else ""
-
-
-def _port(server: Server) -> int:
-    port: int = next(iter(server.sockets)).getsockname()[1]
-    return port

@@ -1,19 +1,15 @@
 """One websocket connection: its requests, its subscriptions and what is pushed to it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-import structlog
 from websockets.asyncio.server import ServerConnection, broadcast
 
-from collector.okx.simulator.candles import Candles
 from collector.okx.simulator.faults import Faults, Mangler, SharedFaults
+from collector.okx.simulator.hub import Topics
 from collector.okx.simulator.limits import Window
-from collector.okx.simulator.topics import PUBLIC, Push, Topic, topic
-
-logger = structlog.get_logger(__name__)
+from collector.okx.simulator.topics import PUBLIC, Push
 
 IDLE = 30_000
 """ms without a push or an answer after which the exchange closes a connection."""
@@ -26,50 +22,6 @@ _MOVED = (
 )
 _NOT_BUSINESS = "This channel is not supported by '/business' URL. Please use '/public' URL."
 _UPGRADE = "The connection will soon be closed for a service upgrade. Please reconnect."
-
-
-class Topics:
-    """The topics that someone subscribed to, with those who did."""
-
-    def __init__(self, markets: dict[str, Candles], clock: Callable[[], int]) -> None:
-        self.markets = markets
-        self.clock = clock
-        self._topics: dict[tuple[str, str], Topic] = {}
-        self._readers: dict[tuple[str, str], set[Connection]] = {}
-
-    def join(self, reader: "Connection", channel: str, inst_id: str) -> Push:
-        """Subscribe, and return what a new subscriber gets at once. Raises KeyError for a topic that there is not."""
-        name, now = (channel, inst_id), self.clock()
-        if name in self._topics:
-            # The others get what happened until now first, so that the newcomer's past ends where its pushes begin.
-            self._advance(name, now)
-        else:
-            found = topic(channel, self.markets[inst_id], now)
-            if found is None:
-                raise KeyError(channel)
-            self._topics[name] = found
-            self._readers[name] = set()
-        self._readers[name].add(reader)
-        return self._topics[name].first(now)
-
-    def leave(self, reader: "Connection", channel: str, inst_id: str) -> None:
-        """Unsubscribe; nothing happens for who is not subscribed."""
-        name = (channel, inst_id)
-        readers = self._readers.get(name, set())
-        readers.discard(reader)
-        if not readers and name in self._topics:
-            del self._topics[name], self._readers[name]
-
-    def step(self) -> None:
-        """Push to everyone what happened until now."""
-        now = self.clock()
-        for name in list(self._topics):
-            self._advance(name, now)
-
-    def _advance(self, name: tuple[str, str], now: int) -> None:
-        for push in self._topics[name].advance(now):
-            for reader in self._readers[name]:
-                reader.push(push)
 
 
 @dataclass(frozen=True, slots=True)
