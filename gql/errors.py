@@ -1,0 +1,145 @@
+"""The one error path: what leaves here has extensions.code, and says to a client only what is meant for one.
+
+A user's mistake names the argument. Everything unforeseen is logged whole and told as "Internal server error", with a
+requestId that the log has too.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from graphql import (
+    SKIP,
+    ArgumentNode,
+    GraphQLError,
+    GraphQLInputType,
+    GraphQLSyntaxError,
+    ValueNode,
+    VariableDefinitionNode,
+    specified_rules,
+)
+from graphql.utilities.validate_input_value import validate_input_literal
+from graphql.validation import ValuesOfCorrectTypeRule
+from strawberry.exceptions import MissingQueryError
+from strawberry.extensions import SchemaExtension
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+
+from repos.domain import InvalidValue
+from repos.errors import DatabaseUnavailable, DomainError
+
+log = structlog.get_logger(__name__)
+
+BAD_USER_INPUT = "BAD_USER_INPUT"
+INTERNAL = "INTERNAL_SERVER_ERROR"
+RATE_LIMITED = "RATE_LIMITED"
+PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
+VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
+
+_REQUEST_FAULTS = (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError)
+_OURS = ("exchange", "symbol", "data_type", "timestamp", "data", "raw_data")
+_SNAKE = re.compile(r"_([a-z])")
+
+
+@contextmanager
+def inside(place: str, raw: str | None = None) -> Iterator[None]:
+    """Prefix what the domain refuses in this block with the argument it came in, such as input[3].
+
+    Where `raw` names the argument's field that holds an exchange's object, the exchange's own names are inside that.
+    """
+    try:
+        yield
+    except InvalidValue as error:
+        theirs = raw is not None and error.name not in _OURS
+        where = f"{place}.{raw}" if theirs else place
+        raise InvalidValue(f"{where}.{error.name}", error.problem) from error
+
+
+def presentable(errors: Sequence[GraphQLError]) -> list[GraphQLError]:
+    """`errors` as clients may see them. Those that no one foresaw share one requestId and are logged."""
+    request_id = uuid4().hex
+    return [_presentable(error, request_id) for error in errors]
+
+
+def _presentable(error: GraphQLError, request_id: str) -> GraphQLError:
+    if error.extensions and "code" in error.extensions:
+        return error
+    cause = _cause(error)
+    if isinstance(cause, InvalidValue):
+        name = _SNAKE.sub(lambda match: match[1].upper(), cause.name)
+        return _told(error, f"{name}: {cause.problem}", BAD_USER_INPUT)
+    if isinstance(cause, DatabaseUnavailable):
+        log.warning("Database unavailable", request_id=request_id, error=str(cause))
+        return _told(error, "The database can't be reached; try again later", cause.code, requestId=request_id)
+    if isinstance(cause, DomainError) and cause.code != INTERNAL:
+        return _told(error, str(cause), cause.code)
+    if isinstance(cause, GraphQLSyntaxError):
+        return _told(error, error.message, PARSE_FAILED)
+    if isinstance(cause, _REQUEST_FAULTS) or _is_of_the_request(error, cause):
+        return _told(error, error.message, BAD_USER_INPUT)
+    log.error("Request failed", request_id=request_id, path=error.path, exc_info=cause)
+    return _told(error, "Internal server error", INTERNAL, requestId=request_id)
+
+
+def _cause(error: GraphQLError) -> Exception:
+    cause: Exception = error
+    while isinstance(cause, GraphQLError) and cause.original_error is not None:
+        cause = cause.original_error
+    return cause
+
+
+def _is_of_the_request(error: GraphQLError, cause: Exception) -> bool:
+    """Whether graphql-core complains of a variable, which belongs to no path, or of an argument, whose node it names.
+
+    Values that it could not serialize are the same class of error, but come with a path and without a node.
+    """
+    return isinstance(cause, GraphQLError) and (error.path is None or bool(cause.nodes))
+
+
+def _told(error: GraphQLError, message: str, code: str, **more: Any) -> GraphQLError:
+    """`error` in these words; no original_error, so that nothing of it can leak."""
+    return GraphQLError(
+        message,
+        nodes=error.nodes,
+        source=error.source,
+        positions=error.positions,
+        path=error.path,
+        extensions={"code": code, **more},
+    )
+
+
+class _NamedValues(ValuesOfCorrectTypeRule):
+    """graphql-core's rule, telling in which argument a wrong literal stands."""
+
+    _place = ""
+
+    def enter_argument(self, node: ArgumentNode, *_: Any) -> None:
+        self._place = node.name.value
+
+    def enter_variable_definition(self, node: VariableDefinitionNode, *_: Any) -> None:
+        self._place = f"${node.variable.name.value}"
+
+    def is_valid_value_node(self, node: ValueNode, input_type: GraphQLInputType | None) -> Any:
+        def refuse(error: GraphQLError, path: list[str | int]) -> None:
+            steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+            message = f"{self._place}{steps}: {error.message}"
+            self.report_error(GraphQLError(message, error.nodes or node, extensions={"code": BAD_USER_INPUT}))
+
+        if input_type:
+            validate_input_literal(node, input_type, refuse)
+        return SKIP
+
+
+_RULES = tuple(_NamedValues if rule is ValuesOfCorrectTypeRule else rule for rule in specified_rules)
+
+
+class ValidationCodes(SchemaExtension):
+    """Marks what validation finds: only here is it known that an error comes from validation."""
+
+    def on_validate(self) -> Iterator[None]:
+        self.execution_context.validation_rules = _RULES
+        yield
+        for error in self.execution_context.pre_execution_errors or ():
+            error.extensions = {"code": VALIDATION_FAILED, **(error.extensions or {})}

@@ -1,0 +1,146 @@
+"""What clients send. Each input reads itself into the domain's own value, which checks it."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import strawberry
+from strawberry import UNSET
+from strawberry.scalars import JSON
+
+from gql.arguments import given
+from gql.types import EXCHANGE, SYMBOL, TIMEFRAME, shown
+from repos.domain import BotStatus, Candle, DataType, InvalidValue, MarketDataPoint, Series, Timeframe, label
+
+
+def optional(description: str) -> Any:
+    return strawberry.field(default=UNSET, description=description)
+
+
+def exchange_field() -> Any:
+    return strawberry.field(default="okx", description=EXCHANGE)
+
+
+@strawberry.input(description="One line of candles.")
+class SeriesInput:
+    exchange: str = exchange_field()
+    symbol: str = shown(SYMBOL)
+    timeframe: Timeframe = shown(TIMEFRAME)
+
+    def series(self) -> Series:
+        return Series.of(self.exchange, self.symbol, self.timeframe)
+
+
+@strawberry.input(description="A candle to store.")
+class CandleInput:
+    exchange: str = exchange_field()
+    symbol: str = shown(SYMBOL)
+    timeframe: Timeframe = shown(TIMEFRAME)
+    start_time: datetime = shown("Where the candle begins: the start of a bucket of its timeframe.")
+    end_time: datetime | None = optional("Default, and only right value: startTime plus the timeframe.")
+    open: Decimal = shown("Price of the first trade.")
+    high: Decimal = shown("Highest price.")
+    low: Decimal = shown("Lowest price.")
+    close: Decimal = shown("Price of the last trade.")
+    volume: Decimal = shown("Base currency for spot, contracts for derivatives; not negative.")
+    trade_count: int | None = optional("How many trades it is made of; left out where that is not known.")
+
+    def candle(self) -> Candle:
+        end_time = given("end_time", self.end_time)
+        return Candle(
+            self.exchange,
+            self.symbol,
+            self.timeframe,
+            self.open,
+            self.high,
+            self.low,
+            self.close,
+            self.volume,
+            given("trade_count", self.trade_count),
+            self.start_time,
+            self.timeframe.end(self.start_time) if end_time is None else end_time,
+        )
+
+
+@strawberry.input(description="One object as an exchange sent it, of a known kind.")
+class MarketDataPointInput:
+    exchange: str = exchange_field()
+    symbol: str = shown(SYMBOL)
+    timestamp: datetime = shown("The exchange's time for it; of a trade, the trade's own.")
+    data_type: DataType = shown("What it is about.")
+    data: JSON = shown("The exchange's own object, whole.")
+
+    def point(self) -> MarketDataPoint:
+        data = json_object("data", self.data)
+        return MarketDataPoint(self.exchange, self.symbol, self.timestamp, self.data_type, data)
+
+
+@strawberry.input(description="Raw data of any kind.")
+class RawWebsocketDataInput:
+    exchange: str = exchange_field()
+    symbol: str = shown(SYMBOL)
+    data_type: str = shown('A name for what it is, such as "trade" or "raw_trade".')
+    raw_data: JSON = shown("Any JSON, kept whole.")
+    timestamp: datetime | None = optional("Default: now.")
+
+
+@strawberry.input(description="A bot to create.")
+class CreateBotInput:
+    name: str = shown("Unique among bots: 1 to 64 printable characters.")
+    strategy_name: str = shown("The strategy that it runs: 1 to 64 printable characters.")
+    exchange: str = exchange_field()
+    symbol: str = shown(SYMBOL)
+    timeframe: Timeframe = shown(TIMEFRAME)
+    status: BotStatus = strawberry.field(default=BotStatus.INACTIVE, description="What it is doing.")
+    virtual_balance: Decimal = shown("In quote currency.")
+    config: JSON | None = optional("Settings of its strategy: an object; {} when null or left out.")
+
+    def data(self) -> dict[str, Any]:
+        return {
+            "name": label("name", self.name, spaces=True),
+            "strategy_name": label("strategy_name", self.strategy_name, spaces=True),
+            "exchange": label("exchange", self.exchange),
+            "symbol": label("symbol", self.symbol),
+            "timeframe": self.timeframe,
+            "status": self.status,
+            "virtual_balance": self.virtual_balance,
+            "config": _config(self.config),
+        }
+
+
+@strawberry.input(description="Changes of a bot: only what is given changes.")
+class UpdateBotInput:
+    name: str | None = optional("Unique among bots: 1 to 64 printable characters.")
+    strategy_name: str | None = optional("The strategy that it runs: 1 to 64 printable characters.")
+    symbol: str | None = optional(SYMBOL)
+    timeframe: Timeframe | None = optional(TIMEFRAME)
+    status: BotStatus | None = optional("What it is doing.")
+    virtual_balance: Decimal | None = optional("In quote currency.")
+    config: JSON | None = optional("Settings of its strategy: an object, replaced whole; null means {}.")
+    last_heartbeat: datetime | None = optional("When it last gave a sign of life; null forgets it.")
+
+    def changes(self) -> dict[str, Any]:
+        sent = {name: value for name, value in vars(self).items() if value is not UNSET}
+        for name, value in sent.items():
+            if name not in ("config", "last_heartbeat"):
+                given(name, value)
+            if name in ("name", "strategy_name", "symbol"):
+                label(name, value, spaces=name != "symbol")
+        if "config" in sent:
+            sent["config"] = _config(self.config)
+        return sent
+
+
+def _config(value: object) -> dict[str, Any]:
+    return {} if value in (None, UNSET) else json_object("config", value)
+
+
+def json_object(name: str, value: object) -> dict[str, Any]:
+    """`value`, which is a JSON object.
+
+    Raises:
+        InvalidValue: It is other JSON.
+    """
+    if not isinstance(value, dict):
+        raise InvalidValue(name, "is not a JSON object")
+    return value

@@ -1,0 +1,60 @@
+"""How the server is doing: health and counts."""
+
+from datetime import datetime
+
+import strawberry
+
+from gql.scalars import BigInt
+from gql.types import EXCHANGE, SYMBOL, shown
+
+
+@strawberry.type(description="The connection to the database.")
+class DatabaseHealth:
+    connected: bool = shown("Whether it answered.")
+    latency_ms: float | None = shown("How long it took to answer, in milliseconds; null when it did not.")
+    pool_size: int = shown("Connections that this process may hold.")
+    pool_in_use: int = shown("Connections at work right now.")
+
+
+@strawberry.type(description="One collected channel of one symbol.")
+class FeedHealth:
+    exchange: str = shown(EXCHANGE)
+    channel: str = shown("The exchange's own name of the channel, such as trades.")
+    symbol: str = shown(SYMBOL)
+    connected: bool = shown("Whether its socket is open and the subscription confirmed.")
+    last_message_at: datetime | None = shown("When the last message came; null before the first.")
+    reconnects: int = shown("How often the connection was opened anew.")
+    open_gaps: int = shown("Stretches of missing trades that are not recovered yet.")
+    lag_ms: float | None = shown("How far the last message was behind the exchange's clock, in milliseconds.")
+
+
+@strawberry.type(description="How news of writes reaches this process.")
+class BusHealth:
+    connected: bool = shown("Whether news arrives.")
+    subscribers: int = shown("Live subscriptions in this process.")
+
+
+@strawberry.type(description="How the server is doing, as this process sees it.")
+class Health:
+    healthy: bool = shown("Whether the database answers and news arrives.")
+    checked_at: datetime = shown("When this was found out.")
+    database: DatabaseHealth = shown("The connection to the database.")
+    feeds: list[FeedHealth] = shown(
+        "One row for each collected channel and symbol; empty where this process sees no collector."
+    )
+    bus: BusHealth = shown("How news of writes reaches this process.")
+
+
+@strawberry.type(
+    description="Counts above a million are the planner's estimate (exact: false), so asking is always cheap."
+)
+class Stats:
+    healthy: bool = shown("Whether the database answers.")
+    bot_count: BigInt = shown("Bots.")
+    candle_count: BigInt = shown("Stored candles.")
+    raw_trade_count: BigInt = shown("Stored rows of raw exchange data.")
+    exact: bool = shown("false when a count is an estimate.")
+    database_bytes: BigInt = shown("Size of the database on disk.")
+    candles_per_second: float = shown("Candles written a second, since this was last asked.")
+    trades_per_second: float = shown("Raw rows written a second, since this was last asked.")
+    uptime_seconds: float = shown("How long this process has been running.")

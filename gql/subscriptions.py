@@ -1,0 +1,115 @@
+"""The subscriptions. Arguments are checked before the first event, so a mistake is an error instead of a stream."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Annotated, TypeVar, cast
+
+import strawberry
+from strawberry import UNSET
+
+from gql import types
+from gql.arguments import Exchange, Symbol, TimeframeOf, bounded, given_as
+from gql.context import Context, Info
+from gql.cursors import TapeCursor, decoded, live_position
+from gql.errors import inside
+from gql.inputs import SeriesInput
+from gql.status import Health
+from repos import events
+from repos.domain import Series, label
+from repos.errors import MailboxOverflow
+
+MOST_SNAPSHOT = 1_000
+MOST_SERIES = 200
+
+T = TypeVar("T")
+
+Resume = Annotated[
+    str | None, strawberry.argument(description="A live cursor: go on from there, instead of a snapshot.")
+]
+Snapshot = Annotated[int, strawberry.argument(description="So many of the newest stored to begin with; 0 to 1,000.")]
+
+
+async def _live(context: Context, happened: AsyncIterator[T]) -> AsyncGenerator[T, None]:
+    """What happened, until the client has enough; a client that is too slow loses its websocket and comes back."""
+    async with aclosing(cast("AsyncGenerator[T, None]", happened)):
+        try:
+            async for event in happened:
+                yield event
+        except MailboxOverflow:
+            await context.close_overloaded()
+            raise
+
+
+@strawberry.type(description="What can be followed. Over a websocket (graphql-transport-ws) or as server-sent events.")
+class Subscription:
+    @strawberry.subscription(
+        graphql_type=AsyncGenerator[types.CandleEvent, None],
+        description=(
+            "One series, live. With `snapshot` (0 to 1,000): stored candles oldest first, then the forming one. "
+            "With `after`: every candle written since that cursor, once, in its latest state, in order of writing: "
+            "CLOSED if newer than any the cursor knew, else CORRECTED. Then every change, nothing lost between. "
+            "A FORMING never follows its own CLOSED. A cursor of another series is BAD_USER_INPUT."
+        ),
+    )
+    def candles(
+        self,
+        info: Info,
+        *,
+        exchange: Exchange = "okx",
+        symbol: Symbol,
+        timeframe: TimeframeOf,
+        after: Resume = UNSET,
+        snapshot: Snapshot = 1,
+    ) -> AsyncGenerator[events.CandleEvent, None]:
+        series = Series.of(exchange, symbol, timeframe)
+        position = given_as("after", after, lambda name, text: live_position(name, text, series))
+        newest = bounded("snapshot", snapshot, MOST_SNAPSHOT)
+        return _live(info.context, info.context.feed.candles(series, position, newest))
+
+    @strawberry.subscription(
+        graphql_type=AsyncGenerator[types.CandleEvent, None],
+        description="A watch list: up to 200 series on one subscription, the newest state of each.",
+    )
+    def watch_candles(
+        self,
+        info: Info,
+        series: Annotated[list[SeriesInput], strawberry.argument(description="1 to 200 series.")],
+    ) -> AsyncGenerator[events.CandleEvent, None]:
+        bounded("series", len(series), MOST_SERIES, least=1)
+        watched = []
+        for index, item in enumerate(series):
+            with inside(f"series[{index}]"):
+                watched.append(item.series())
+        return _live(info.context, info.context.feed.watch(watched))
+
+    @strawberry.subscription(
+        graphql_type=AsyncGenerator[types.TradesEvent, None],
+        description="The tape, in batches, oldest first; with `after`, every trade since.",
+    )
+    def trades(
+        self,
+        info: Info,
+        *,
+        exchange: Exchange = "okx",
+        symbol: Symbol,
+        after: Resume = UNSET,
+        snapshot: Snapshot = 0,
+    ) -> AsyncGenerator[events.TradesEvent, None]:
+        tape = {"exchange": label("exchange", exchange), "symbol": label("symbol", symbol)}
+        position = given_as("after", after, lambda name, text: decoded(name, text, TapeCursor, **tape).id)
+        newest = bounded("snapshot", snapshot, MOST_SNAPSHOT)
+        return _live(info.context, info.context.feed.trades(exchange, symbol, position, newest))
+
+    @strawberry.subscription(
+        graphql_type=AsyncGenerator[types.BotEvent, None],
+        description="Every change of a bot, and every bot that falls silent.",
+    )
+    def bots(self, info: Info) -> AsyncGenerator[events.BotEvent, None]:
+        return _live(info.context, info.context.feed.bots())
+
+    @strawberry.subscription(
+        graphql_type=AsyncGenerator[Health, None],
+        description="The health now, and again every few seconds.",
+    )
+    def health(self, info: Info) -> AsyncGenerator[events.Health, None]:
+        return _live(info.context, info.context.feed.health())

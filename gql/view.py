@@ -1,0 +1,122 @@
+"""Strawberry's view of HTTP, server-sent events and graphql-transport-ws, where ours differs."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn, cast
+
+import orjson
+from cross_web import AsyncHTTPRequestAdapter, HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketState
+from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
+from strawberry.exceptions import MissingQueryError
+from strawberry.http import GraphQLRequestData
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.types.execution import ExecutionResult
+from strawberry.types.graphql import OperationType
+
+from gql.context import Context, Resources
+from gql.errors import BAD_USER_INPUT, RATE_LIMITED
+from gql.schema import schema
+
+
+def json_response(content: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+def refusal(status: int, message: str, **extensions: str) -> Response:
+    """An answer without data, for what went wrong outside of an operation."""
+    return json_response({"errors": [{"message": message, "extensions": extensions}]}, status)
+
+
+class Socket(ASGIWebSocketAdapter):
+    async def send_json(self, message: Mapping[str, Any]) -> None:
+        if message["type"] == "error":
+            for error in message["payload"]:
+                # All errors come from gql.errors with a code, but for Strawberry's limit of operations on a socket.
+                error.setdefault("extensions", {"code": RATE_LIMITED})
+        # An operation may end after the socket was closed.
+        if self.ws.application_state is not WebSocketState.DISCONNECTED:
+            # Text: browsers hand binary frames over as blobs.
+            await self.ws.send_text(orjson.dumps(message).decode())
+
+
+class GraphQLView(GraphQL[Context, None]):
+    websocket_adapter_class = Socket
+
+    def __init__(self, resources: Resources) -> None:
+        super().__init__(schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL])
+        self._resources = resources
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        try:
+            response = await self.run(Request(scope, receive))
+        except HTTPException as error:
+            response = refusal(error.status_code, error.reason, code=BAD_USER_INPUT)
+        await response(scope, receive, send)
+
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:  # noqa: ARG002
+        return Context(self._resources, request if isinstance(request, WebSocket) else None)
+
+    async def execute_single(
+        self,
+        request: Request,  # noqa: ARG002
+        request_adapter: AsyncHTTPRequestAdapter,
+        sub_response: Response,  # noqa: ARG002
+        context: Context,
+        root_value: None,
+        request_data: GraphQLRequestData,
+    ) -> ExecutionResult:
+        # Strawberry would execute a subscription as if it were a query, and fail for want of a result.
+        allowed = OperationType.from_http(request_adapter.method) - {OperationType.SUBSCRIPTION}
+        try:
+            return await self.schema.execute(
+                request_data.query,
+                variable_values=request_data.variables,
+                context_value=context,
+                root_value=root_value,
+                operation_name=request_data.operation_name,
+                allowed_operation_types=allowed,
+                operation_extensions=request_data.extensions,
+            )
+        except MissingQueryError as error:
+            raise HTTPException(400, "The request has no query") from error
+        except CannotGetOperationTypeError as error:
+            raise HTTPException(400, error.as_http_error_reason()) from error
+        except InvalidOperationTypeError as error:
+            reason = error.as_http_error_reason(request_adapter.method)
+            if error.operation_type is OperationType.SUBSCRIPTION:
+                reason = "A subscription wants a websocket (graphql-transport-ws) or Accept: text/event-stream"
+            raise HTTPException(400, reason) from error
+
+    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
+        data = cast("GraphQLRequestData", await super().parse_http_body(request))  # parse_json lets no batch through
+        if not isinstance(data.operation_name, str | None):
+            raise HTTPException(400, "operationName must be a string")
+        return data
+
+    def parse_json(self, data: str | bytes) -> dict[str, Any]:
+        parsed = super().parse_json(data)
+        if not isinstance(parsed, dict):
+            raise HTTPException(400, "The body, variables and extensions must be JSON objects")
+        return parsed
+
+    def encode_json(self, data: object) -> bytes:
+        return orjson.dumps(data)
+
+    def decode_json(self, data: str | bytes) -> object:
+        # Not orjson: it would make floats of integers beyond 64 bits, and a Decimal may have 38 digits.
+        try:
+            return json.loads(data, parse_constant=_no_number)
+        except (ValueError, RecursionError) as error:
+            raise json.JSONDecodeError("malformed", "", 0) from error
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
