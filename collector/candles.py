@@ -62,24 +62,12 @@ class Fold:
 class Bucket:
     """The trades of one candle, [start, end) of their timestamps, and which ids they hold.
 
-    `whole` tells that it holds every stored trade of its time; otherwise it must be folded anew from those.
-    `before` and `after` are ids next to its own that are known to be stored, though not seen by this process.
-    `changed` since it was announced (`announced`: when, by the announcer's clock); `reported` as not covered.
+    `whole` tells that it holds every stored trade of its time; otherwise it must be folded anew from those. `edges`
+    are ids next to its own that are known to be stored, though not seen by this process. `changed` since it was
+    announced (`announced`: when, by the announcer's clock); `reported` as ended without being covered.
     """
 
-    __slots__ = (
-        "after",
-        "announced",
-        "before",
-        "changed",
-        "end",
-        "fold",
-        "ids",
-        "reported",
-        "series",
-        "start",
-        "whole",
-    )
+    __slots__ = ("announced", "changed", "edges", "end", "fold", "ids", "reported", "series", "start", "whole")
 
     def __init__(self, series: Series, start: datetime, whole: bool = True) -> None:
         self.series = series
@@ -88,16 +76,26 @@ class Bucket:
         self.fold: Fold | None = None
         self.ids = Runs()
         self.whole = whole
-        self.before: int | None = None
-        self.after: int | None = None
+        self.edges: set[int] = set()
         self.changed = False
         self.announced: float | None = None
         self.reported = False
 
+    @property
+    def first_id(self) -> int:
+        """The lowest id; it must hold a trade."""
+        return self.ids.first
+
+    @property
+    def last_id(self) -> int:
+        """The highest id; it must hold a trade."""
+        return self.ids.last
+
     def clear(self) -> None:
-        """Forget all trades."""
+        """Forget all trades, and what was found out about their ids."""
         self.fold = None
         self.ids = Runs()
+        self.edges = set()
 
     def add(self, trade: Trade) -> bool:
         """Count `trade`, once however often it is given.

@@ -22,9 +22,14 @@ class Runs:
         return len(self._firsts)
 
     @property
-    def last(self) -> int | None:
-        """The highest id, or None when there is none."""
-        return self._lasts[-1] if self._lasts else None
+    def first(self) -> int:
+        """The lowest id; there must be one."""
+        return self._firsts[0]
+
+    @property
+    def last(self) -> int:
+        """The highest id; there must be one."""
+        return self._lasts[-1]
 
     def add(self, first: int, last: int) -> None:
         """Add the ids first to last, both included."""
@@ -56,6 +61,6 @@ class Runs:
         for last, first in zip(self._lasts, self._firsts[1:], strict=False):
             yield last + 1, first - 1
 
-    def forget_below(self, count: int) -> None:
-        """Keep the `count` highest runs."""
+    def keep(self, count: int) -> None:
+        """Forget all but the `count` highest runs."""
         del self._firsts[:-count], self._lasts[:-count]

@@ -1,0 +1,240 @@
+"""From trades to stored candles and news of forming ones: the one path of the live collector and of a replay."""
+
+import asyncio
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from collector.candles import Bucket
+from collector.tracker import Live, Tracker
+from repos.domain import Candle, InvalidValue, Series, Timeframe, Trade, TradeRecord
+from repos.feed.news import FormingNews
+from repos.operations import DatabaseOperations
+
+LATENESS = timedelta(seconds=2)
+"""In a quiet market the clock ends a candle this long after its end: trades on their way still count."""
+ANNOUNCE_EVERY = 0.25
+"""Seconds between two announcements of one forming candle."""
+# A crash can leave trades stored whose candles are not: those of the last batch, which is shorter than this.
+_CATCH_UP = timedelta(minutes=1)
+# Buckets this near to each other are read together; a long one in pieces, so that memory stays bounded.
+_NEAR = timedelta(minutes=1)
+_PIECE = timedelta(hours=1)
+_MANY = 10_000
+
+log = structlog.get_logger(__name__)
+
+
+class Pipeline:
+    """Stores trades, folds them into candles of every timeframe, stores those that ended and announces the others.
+
+    With `live` a candle is stored only when an unbroken run of trades covers it, and holes are reported. Without, in a
+    replay, every candle with a trade is stored, folded from all stored trades of its time.
+
+    Calls wait for each other. When the database fails they raise DatabaseOperationError and nothing is lost: trades of
+    a failed add() are to be added again, and candles that could not be stored are tried again by the next call.
+    """
+
+    def __init__(
+        self,
+        db: DatabaseOperations,
+        timeframes: Callable[[str], Sequence[Timeframe]],
+        *,
+        live: Live | None = None,
+        force_update: bool = False,
+        announce: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`timeframes` are those of a symbol. `force_update` lets candles folded here replace those of another origin.
+
+        `announce` tells forming candles; `clock` gives the seconds that pace it.
+        """
+        self.candles_written = 0
+        self._db = db
+        self._timeframes = timeframes
+        self._live = live
+        self._force_update = force_update
+        self._announce = announce
+        self._clock = clock
+        self._trackers: dict[tuple[str, str], Tracker] = {}
+        self._unsettled: dict[Tracker, None] = {}
+        self._unannounced: dict[Tracker, None] = {}
+        self._lock = asyncio.Lock()
+
+    async def add(self, records: Sequence[TradeRecord]) -> list[Trade]:
+        """Store trades, in any order, fold them, and store the candles that ended; the trades that are new.
+
+        Raises:
+            DatabaseOperationError: The database failed. Adding the same records again is right.
+        """
+        async with self._lock:
+            given: dict[tuple[str, str], dict[tuple[int, int], Trade]] = {}
+            for trade, _ in records:
+                given.setdefault((trade.exchange, trade.symbol), {})[trade.trade_id, trade.first_id] = trade
+            for key in given:
+                if key not in self._trackers:
+                    self._trackers[key] = await self._open(*key)
+            stored = await self._db.raw_trades.insert_trades(records)
+            for trade in stored:
+                given[trade.exchange, trade.symbol][trade.trade_id, trade.first_id] = trade
+            for key, trades in given.items():
+                tracker = self._trackers[key]
+                tracker.take(trades[ids] for ids in sorted(trades))
+                self._unsettled[tracker] = self._unannounced[tracker] = None
+            await self._settle()
+            await self._tell()
+        return stored
+
+    async def tick(self, now: datetime) -> None:
+        """The exchange's clock shows `now`: store what ended in a quiet market, and announce what waits for its turn.
+
+        To be called a few times a second, when no trade that came before `now` waits to be added.
+
+        Raises:
+            DatabaseOperationError: The database failed; the next call tries again.
+        """
+        async with self._lock:
+            for tracker in self._trackers.values():
+                if tracker.pass_time(now - LATENESS):
+                    self._unsettled[tracker] = None
+            await self._settle()
+            await self._tell()
+
+    async def finish(self) -> None:
+        """Store every candle that is still open: a replay has come to its end.
+
+        Raises:
+            DatabaseOperationError: The database failed; calling again is right.
+        """
+        async with self._lock:
+            await self._read(self._trackers.values())
+            await self._store((tracker, list(tracker.buckets.values())) for tracker in self._trackers.values())
+
+    def interrupt(self, exchange: str, symbol: str) -> None:
+        """The feed of the symbol's trades broke: until more of them are added, time alone ends none of its candles."""
+        tracker = self._trackers.get((exchange, symbol))
+        if tracker is not None:
+            tracker.is_interrupted = True
+
+    def forming(self, series: Series) -> Candle | None:
+        """The candle of `series` that is forming, if one is and all its trades so far are known."""
+        tracker = self._trackers.get((series.exchange, series.symbol))
+        for bucket in tracker.forming() if tracker else ():
+            if bucket.series == series:
+                return _candle(bucket, is_final=False)
+        return None
+
+    async def _open(self, exchange: str, symbol: str) -> Tracker:
+        tracker = Tracker(exchange, symbol, self._timeframes(symbol), self._live)
+        if self._live and (last := await self._db.raw_trades.last_trade(exchange, symbol)):
+            # Where the last run ended: what comes next shows whether trades are missing in between.
+            span = (last.timestamp - _CATCH_UP, last.timestamp + timedelta(microseconds=1))
+            tracker.take(await self._db.raw_trades.trades_between(exchange, symbol, *span))
+        return tracker
+
+    async def _settle(self) -> None:
+        await self._read(self._unsettled)
+        await self._store((tracker, tracker.ended()) for tracker in self._unsettled)
+        self._unsettled.clear()
+
+    async def _read(self, trackers: Iterable[Tracker]) -> None:
+        """Fold the buckets that are not whole from the stored trades."""
+        raw_trades = self._db.raw_trades
+        for tracker in trackers:
+            unread = tracker.unread
+            for bucket in unread:
+                bucket.clear()
+            for start, end in _spans(unread):
+                piece = _PIECE
+                while start < end:
+                    until = min(start + piece, end)
+                    trades = await raw_trades.trades_between(tracker.exchange, tracker.symbol, start, until)
+                    _fill(unread, trades)
+                    piece = piece * 2 if len(trades) < _MANY else max(piece / 2, _NEAR)
+                    start = until
+            for bucket in unread:
+                if bucket.fold is None:
+                    log.warning("No trade is stored", series=str(bucket.series), start=bucket.start)
+                    continue
+                for trade_id in tracker.edges(bucket):
+                    if await raw_trades.has_trade(tracker.exchange, tracker.symbol, trade_id):
+                        bucket.edges.add(trade_id)
+                bucket.whole = True
+            if unread:
+                tracker.drop(bucket for bucket in unread if bucket.fold is None)
+
+    async def _store(self, ended: Iterable[tuple[Tracker, list[Bucket]]]) -> None:
+        candles: list[Candle] = []
+        done: list[tuple[Tracker, list[Bucket]]] = []
+        for tracker, buckets in ended:
+            stored = []
+            for bucket in buckets:
+                if tracker.covers(bucket) and (candle := _candle(bucket, is_final=True)):
+                    candles.append(candle)
+                    stored.append(bucket)
+                else:
+                    tracker.report(bucket)
+            if buckets:
+                done.append((tracker, stored))
+        if candles:
+            written = await self._db.market_data.upsert_candles(candles, self._force_update)
+            self.candles_written += len(written)
+        for tracker, stored in done:
+            tracker.drop(stored)
+
+    async def _tell(self) -> None:
+        """Announce forming candles: the first change of each at once, later ones when their turn has come."""
+        if not self._announce or not self._unannounced:
+            return
+        now = self._clock()
+        told: list[tuple[Bucket, Candle]] = []
+        waiting: dict[Tracker, None] = {}
+        for tracker in self._unannounced:
+            for bucket in tracker.forming():
+                if not bucket.changed:
+                    continue
+                if bucket.announced is not None and now - bucket.announced < ANNOUNCE_EVERY:
+                    waiting[tracker] = None
+                elif candle := _candle(bucket, is_final=False):
+                    told.append((bucket, candle))
+        if told:
+            await self._db.bus.publish(FormingNews([candle for _, candle in told]))
+        for bucket, _ in told:
+            bucket.changed, bucket.announced = False, now
+        self._unannounced = waiting
+
+
+def _candle(bucket: Bucket, is_final: bool) -> Candle | None:
+    try:
+        return bucket.candle(is_final)
+    except InvalidValue as error:
+        if is_final and not bucket.reported:
+            log.warning("Trades make no valid candle", series=str(bucket.series), start=bucket.start, reason=str(error))
+        return None
+
+
+def _spans(buckets: Iterable[Bucket]) -> Iterator[tuple[datetime, datetime]]:
+    """The times of all `buckets`, ascending and disjoint; near ones are one."""
+    start = end = None
+    for bucket in sorted(buckets, key=lambda bucket: bucket.start):
+        if start is None or end is None:
+            start, end = bucket.start, bucket.end
+        elif bucket.start <= end + _NEAR:
+            end = max(end, bucket.end)
+        else:
+            yield start, end
+            start, end = bucket.start, bucket.end
+    if start is not None and end is not None:
+        yield start, end
+
+
+def _fill(buckets: Iterable[Bucket], trades: list[Trade]) -> None:
+    trades.sort(key=lambda trade: trade.timestamp)
+    times = [trade.timestamp for trade in trades]
+    for bucket in buckets:
+        for trade in trades[bisect_left(times, bucket.start) : bisect_left(times, bucket.end)]:
+            if not bucket.add(trade):
+                log.warning("Trade left out, it overlaps another", series=str(bucket.series), trade_id=trade.trade_id)

@@ -1,0 +1,216 @@
+"""One symbol's trades on their way into the candles of its timeframes: what is open, what is missing. Without I/O."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from collector.candles import Bucket, Fold
+from collector.ids import Runs
+from repos.domain import END_OF_TIME, EPOCH, Series, Timeframe, Trade
+
+# Ids farther back matter only for duplicates, which then cost a read.
+_RUNS_KEPT = 256
+# Ended buckets that wait for missing trades. One that was dropped is read again when such a trade comes.
+_WAITING_KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The trades first_missing_id to last_missing_id were never seen; they happened between `after` and `before`."""
+
+    exchange: str
+    symbol: str
+    first_missing_id: int
+    last_missing_id: int
+    after: datetime
+    before: datetime
+
+
+class Uncovered(NamedTuple):
+    """Candles of `series` in [start, end) have ended and lack trades, or may lack some: they were not stored."""
+
+    series: Series
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Following the market from `since` on, when only what an unbroken run of trades covers is a candle.
+
+    `report` hears of every hole once; of uncovered candles only of those that end after `since`.
+    """
+
+    since: datetime
+    report: Callable[[Gap | Uncovered], None]
+
+
+class Tracker:
+    """The buckets of one symbol that are open, or ended and not stored yet.
+
+    Trades in the order of their ids cost little: they are folded once, and the sum goes to every timeframe. All others
+    find their buckets one by one. A bucket that is not `whole` must be read from the store before it is used.
+    Without `live` every bucket with a trade counts as covered.
+    """
+
+    def __init__(self, exchange: str, symbol: str, timeframes: Sequence[Timeframe], live: Live | None) -> None:
+        self.exchange = exchange
+        self.symbol = symbol
+        self.buckets: dict[tuple[Timeframe, datetime], Bucket] = {}
+        self.is_interrupted = False
+        self._live = live
+        self._series = [Series(exchange, symbol, timeframe) for timeframe in timeframes]
+        self._seen = Runs()
+        self._next_id = -1
+        """One more than the highest id seen; -1 before the first."""
+        self._head = self._clock = EPOCH
+        self._current: list[Bucket | None] = [None] * len(self._series)
+        """The bucket that holds the head, for each series."""
+        self._floor = self._ceiling = EPOCH
+        """A trade of the next id between the two belongs to all current buckets, which are whole; equal: to none."""
+
+    def take(self, trades: Iterable[Trade]) -> None:
+        """Fold `trades`, stored already and ascending by id. Those seen before change nothing."""
+        self.is_interrupted = False
+        run: Fold | None = None
+        next_id, floor, ceiling = self._next_id, self._floor, self._ceiling
+        head = self._head
+        for trade in trades:
+            if trade.trade_id - trade.count + 1 == next_id and floor <= trade.timestamp < ceiling:
+                if run is None:
+                    run = Fold(trade)
+                else:
+                    run.add(trade)
+                next_id = trade.trade_id + 1
+                head = trade.timestamp
+            else:
+                if run is not None:
+                    self._extend(run, head)
+                    run = None
+                self._place(trade)
+                next_id, floor, ceiling = self._next_id, self._floor, self._ceiling
+        if run is not None:
+            self._extend(run, head)
+
+    def _extend(self, run: Fold, head: datetime) -> None:
+        for bucket in self._current:
+            if bucket is not None:
+                bucket.merge(run)
+        self._seen.add(run.first_id, run.last_id)
+        self._next_id = run.last_id + 1
+        self._head = head
+
+    def _place(self, trade: Trade) -> None:
+        first, last = trade.first_id, trade.trade_id
+        if self._seen.covers(first, last):
+            return
+        if self._live and 0 <= self._next_id < first:
+            self._report_jump(self._live, trade)
+        # The trade before it is the newest stored one and earlier than the bucket: so it opens the bucket.
+        opens = self._live is not None and first == self._next_id
+        placed: list[Bucket | None] = []
+        for series, bucket in zip(self._series, self._current, strict=True):
+            if bucket is None or not bucket.start <= trade.timestamp < bucket.end:
+                start = series.timeframe.floor(trade.timestamp)
+                key = (series.timeframe, start)
+                bucket = self.buckets.get(key)
+                if bucket is None:
+                    bucket = self.buckets[key] = Bucket(series, start, whole=opens and self._head < start)
+            if bucket.whole:
+                bucket.whole = bucket.add(trade)
+            placed.append(bucket)
+        self._seen.add(first, last)
+        if len(self._seen) > _RUNS_KEPT:
+            self._seen.keep(_RUNS_KEPT)
+        if last >= self._next_id or self._live is None:
+            # A replay reads its files one after the other: where it reads is where it stands.
+            self._head = trade.timestamp
+            self._current = placed
+        self._next_id = max(self._next_id, last + 1)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Find out anew which trades belong to all current buckets: after any of them was read or dropped."""
+        self._floor = self._ceiling = EPOCH
+        current = [bucket for bucket in self._current if bucket is not None and bucket.whole]
+        if len(current) < len(self._current) or any(bucket.last_id >= self._next_id for bucket in current):
+            return
+        self._floor = max((bucket.start for bucket in current), default=EPOCH)
+        self._ceiling = min((bucket.end for bucket in current), default=END_OF_TIME)
+
+    def _report_jump(self, live: Live, trade: Trade) -> None:
+        missing = (self._next_id, trade.first_id - 1)
+        live.report(Gap(self.exchange, self.symbol, *missing, self._head, trade.timestamp))
+        for series in self._series:
+            # The buckets at both edges hold trades, so they are told of when they end.
+            floor = series.timeframe.floor
+            start = max(series.timeframe.end(floor(self._head)), floor(live.since))
+            if start < floor(trade.timestamp):
+                live.report(Uncovered(series, start, floor(trade.timestamp)))
+
+    def pass_time(self, moment: datetime) -> bool:
+        """The exchange's clock has passed `moment`: whether any bucket has ended by that.
+
+        A symbol whose feed was interrupted stands still: in silence its trades can't be told to be complete.
+        """
+        if self.is_interrupted:
+            return False
+        self._clock = max(self._clock, moment)
+        return any(not bucket.reported for bucket in self.ended())
+
+    @property
+    def unread(self) -> list[Bucket]:
+        """Buckets to be folded from the store before they are used."""
+        return [bucket for bucket in self.buckets.values() if not bucket.whole]
+
+    def edges(self, bucket: Bucket) -> list[int]:
+        """Ids next to those of a bucket just read that were not seen here: the store may have them."""
+        if self._live is None:
+            return []
+        beyond = [bucket.last_id + 1] if bucket.last_id < self._next_id - 1 else []
+        return [i for i in (bucket.first_id - 1, *beyond) if not self._seen.covers(i, i)]
+
+    def ended(self) -> list[Bucket]:
+        """Buckets whose end a later trade or the clock has passed."""
+        reached = max(self._head, self._clock)
+        return [bucket for bucket in self.buckets.values() if bucket.end <= reached]
+
+    def covers(self, bucket: Bucket) -> bool:
+        """Whether an unbroken run of trades reaches from before the bucket through all of it, and on if any follow.
+
+        True in a replay.
+        """
+        if not self._live:
+            return True
+        known = bucket.edges
+        before, after = bucket.first_id - 1, bucket.last_id + 1
+        return (
+            (before in known or self._seen.covers(before, before))
+            # An id between its own is in a neighbour, when the exchange's clock stepped back at the border.
+            and (bucket.is_unbroken or all(self._seen.covers(*hole) for hole in bucket.ids.holes()))
+            and (after >= self._next_id or after in known or self._seen.covers(after, after))
+        )
+
+    def report(self, bucket: Bucket) -> None:
+        """Tell once that an ended bucket is not covered. It waits for the missing trades."""
+        if self._live and not bucket.reported and bucket.end > self._live.since:
+            self._live.report(Uncovered(bucket.series, bucket.start, bucket.end))
+        bucket.reported = True
+
+    def drop(self, buckets: Iterable[Bucket]) -> None:
+        """Forget buckets that are stored, and those that have waited longest."""
+        for bucket in buckets:
+            del self.buckets[bucket.series.timeframe, bucket.start]
+        waiting = [bucket for bucket in self.buckets.values() if bucket.reported]
+        if len(waiting) > _WAITING_KEPT:
+            waiting.sort(key=lambda bucket: bucket.end)
+            for bucket in waiting[:-_WAITING_KEPT]:
+                del self.buckets[bucket.series.timeframe, bucket.start]
+        self._current = [b and self.buckets.get((b.series.timeframe, b.start)) for b in self._current]
+        self.refresh()
+
+    def forming(self) -> list[Bucket]:
+        """The current buckets that are covered from their start and have not ended."""
+        reached = max(self._head, self._clock)
+        return [b for b in self._current if b and b.whole and b.end > reached and self.covers(b)]
