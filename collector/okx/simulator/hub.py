@@ -1,10 +1,11 @@
 """Who subscribed to what: each topic is worked out once and handed to all its readers."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
 from collector.okx.simulator.candles import Candles
-from collector.okx.simulator.topics import Push, Topic, topic
+from collector.okx.simulator.topics import Push, Topic, bar_of, topic
 
 
 class Reader(Protocol):
@@ -20,6 +21,17 @@ class Topics:
         self.clock = clock
         self._topics: dict[tuple[str, str], Topic] = {}
         self._readers: dict[tuple[str, str], set[Reader]] = {}
+
+    async def prepare(self, channel: str, inst_id: str) -> None:
+        """Have what a first look at this topic needs remembered. Raises KeyError for a topic that there is not.
+
+        A day of matches takes a third of a second to make, which must not hold the pushes up.
+        """
+        candles, now = self.markets[inst_id], self.clock()
+        if channel == "tickers":
+            await asyncio.to_thread(candles.last_day, now)
+        elif length := bar_of(channel):
+            await asyncio.to_thread(candles.row, length, length.floor(now), now)
 
     def join(self, reader: Reader, channel: str, inst_id: str) -> Push:
         """Subscribe, and return what a new subscriber gets at once. Raises KeyError for a topic that there is not."""

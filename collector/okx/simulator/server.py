@@ -183,7 +183,7 @@ class Simulator:
         self.connections.add(connection)
         with suppress(ConnectionClosed):
             async for message in socket:
-                connection.receive(message)
+                await connection.receive(message)
         connection.leave_all()
         self.connections.discard(connection)
 

@@ -62,7 +62,7 @@ class Connection:
         for text in self._mangler.pushes(push.text, push.trade_id):
             self._write(text)
 
-    def receive(self, message: str | bytes) -> None:
+    async def receive(self, message: str | bytes) -> None:
         """Answer one message of the client's."""
         if self.silent:
             return
@@ -73,7 +73,7 @@ class Connection:
         request: Any = None
         try:
             request = orjson.loads(text)
-            self._obey(request, text)
+            await self._obey(request, text)
         except orjson.JSONDecodeError:
             self._refuse(None, Refusal("60012", f"Illegal request: {text}"))
         except Refusal as refusal:
@@ -89,7 +89,7 @@ class Connection:
         self.closes_at = self._topics.clock() + delay
         self._send({"event": "notice", "code": "64008", "msg": _UPGRADE, "connId": self.conn_id})
 
-    def _obey(self, request: Any, text: str) -> None:
+    async def _obey(self, request: Any, text: str) -> None:
         if not isinstance(request, dict) or not isinstance(request.get("op"), str):
             raise Refusal("60012", f"Illegal request: {text}")
         request_id = request.get("id")
@@ -108,11 +108,14 @@ class Connection:
             raise Refusal("60013", "Invalid args")
         for arg in args:
             try:
-                self._subscribe(request, arg) if request["op"] == "subscribe" else self._unsubscribe(request, arg)
+                if request["op"] == "subscribe":
+                    await self._subscribe(request, arg)
+                else:
+                    self._unsubscribe(request, arg)
             except Refusal as refusal:
                 self._refuse(request, refusal)
 
-    def _subscribe(self, request: dict[str, Any], arg: dict[str, Any]) -> None:
+    async def _subscribe(self, request: dict[str, Any], arg: dict[str, Any]) -> None:
         channel, inst_id = self._named(arg)
         faults = self.faults.answer(channel) or self._shared.answer(channel)
         if faults:
@@ -121,9 +124,10 @@ class Connection:
             self._acknowledge(request, arg)
             return
         try:
+            await self._topics.prepare(channel, inst_id)
             first = self._topics.join(self, channel, inst_id)
-        except KeyError:
-            raise Refusal("60018", _missing(channel, inst_id)) from None
+        except KeyError as error:
+            raise Refusal("60018", _missing(channel, inst_id)) from error
         self.subscriptions.add((channel, inst_id))
         self._acknowledge(request, arg)
         self.push(first)

@@ -38,8 +38,13 @@ def topic(channel: str, candles: Candles, now: int) -> Topic | None:
         return Tickers(candles)
     if channel in DEPTHS:
         return Books(channel, candles.market, now)
-    length = bar(channel.removeprefix("candle")) if channel.startswith("candle") else None
+    length = bar_of(channel)
     return CandleTopic(channel, length, candles, now) if length else None
+
+
+def bar_of(channel: str) -> Bar | None:
+    """The candle length of a channel candle<bar>, None for any other."""
+    return bar(channel.removeprefix("candle")) if channel.startswith("candle") else None
 
 
 class Trades:
