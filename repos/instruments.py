@@ -1,0 +1,69 @@
+"""What exchanges trade."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from repos import keyset
+from repos.base import BaseRepository
+from repos.domain import Instrument, Page
+from repos.tables import instruments as t
+
+_KEY = (t.c.exchange, t.c.symbol)
+_VALUES = (t.c.tick_size, t.c.lot_size, t.c.contract_value, t.c.state)
+_COLUMNS = (*_KEY, *_VALUES)
+
+
+class InstrumentRepository(BaseRepository):
+    """Instruments, as the exchange described them last."""
+
+    async def upsert(self, instruments: Sequence[Instrument]) -> int:
+        """Store instruments in one transaction, the last of a key given twice; how many are new or changed.
+
+        Raises:
+            DatabaseOperationError: The database failed; nothing was written.
+        """
+        rows = {
+            (i.exchange, i.symbol): {column.name: getattr(i, column.name) for column in _COLUMNS} for i in instruments
+        }
+        if not rows:
+            return 0
+        new = insert(t)
+        statement = new.on_conflict_do_update(
+            index_elements=_KEY,
+            set_={column.name: new.excluded[column.name] for column in _VALUES} | {"updated_at": sa.func.now()},
+            where=sa.tuple_(*_VALUES).is_distinct_from(sa.tuple_(*(new.excluded[c.name] for c in _VALUES))),
+        ).returning(t.c.symbol)
+        async with self._transaction(f"storing {len(rows)} instruments") as connection:
+            # In key order, so that two writers don't wait for each other in a circle.
+            return len((await connection.execute(statement, [rows[key] for key in sorted(rows)])).all())
+
+    async def page(
+        self, exchange: str, search: str | None = None, first: int | None = None, after: str | None = None
+    ) -> Page[Instrument]:
+        """Instruments of the exchange by symbol, from behind the symbol `after`; `search` is a part of it, in any case.
+
+        Raises:
+            InvalidValue: first is wrong (repos.keyset.cut).
+            DatabaseOperationError: The database failed.
+        """
+        cut = keyset.cut(keyset.DEFAULT if first is None else first, None, None if after is None else (after,), None)
+        conditions = [t.c.exchange == exchange]
+        if search is not None:
+            conditions.append(t.c.symbol.icontains(search, autoescape=True))
+        query = keyset.statement(_COLUMNS, [t.c.symbol], conditions, cut)
+        async with self._transaction(f"reading instruments of {exchange}") as connection:
+            rows = (await connection.execute(query)).all()
+        found, has_next, has_previous = keyset.trimmed(rows, cut)
+        return Page([Instrument(*row) for row in found], has_next, has_previous)
+
+    async def get_many(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Instrument]:
+        """The instruments of these keys (exchange, symbol) that are known.
+
+        Raises:
+            DatabaseOperationError: The database failed.
+        """
+        query = sa.select(*_COLUMNS).where(sa.tuple_(*_KEY).in_(keys))
+        async with self._transaction(f"reading {len(keys)} instruments") as connection:
+            return {(row.exchange, row.symbol): Instrument(*row) for row in await connection.execute(query)}

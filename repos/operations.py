@@ -1,0 +1,215 @@
+"""The door to the store: one object with the repositories, whatever database is behind it."""
+
+import asyncio
+import logging
+import os
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import asyncpg
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from repos.address import database_url, driver_url, wants_sql_logged
+from repos.bots import BotRepository
+from repos.domain import Stats
+from repos.embedded.server import EmbeddedPostgres, default_data_dir
+from repos.errors import DatabaseOperationError, DatabaseUnavailable
+from repos.events import DatabaseHealth
+from repos.feed.bus import Bus
+from repos.instruments import InstrumentRepository
+from repos.market_data import MarketDataRepository
+from repos.migrations.upgrade import migrate
+from repos.raw_trades import RawTradeRepository
+from repos.stats import StatsReader
+
+Logger = logging.Logger | structlog.typing.FilteringBoundLogger
+
+_CONNECT_SECONDS = 10.0
+_CHECK_SECONDS = 5.0
+
+
+class DatabaseOperations:
+    """The repositories of one database, over one pool of connections.
+
+    Everything works at once: the first connection starts the embedded server, if it is that, and migrates. `close()`,
+    or the end of `async with`, closes the pool and stops a server that this process owns; then a new object is needed.
+    """
+
+    def __init__(
+        self,
+        database: str | EmbeddedPostgres,
+        *,
+        listen_url: str | None = None,
+        logger: Logger | None = None,
+        log_sql: bool = False,
+        pool_size: int = 10,
+        max_overflow: int = 10,
+        pool_timeout: float = 10.0,
+        pool_recycle: float = 1800.0,
+    ) -> None:
+        """`database` is a URL, or the embedded server. `listen_url`, where it differs, leads straight to the primary.
+
+        Up to `pool_size` connections stay open and `max_overflow` more are opened when all are in use; a caller waits
+        `pool_timeout` seconds for one; none serves longer than `pool_recycle` seconds.
+
+        Raises:
+            InvalidValue: The URL is not PostgreSQL's.
+        """
+        self._database = driver_url(database) if isinstance(database, str) else database
+        self._listen_url = None if listen_url is None else driver_url(listen_url)
+        self._log = _bound(logger)
+        self._preparing = asyncio.Lock()
+        self._migrated = False
+        self._closed = False
+        self.engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=self._connect,
+            echo=log_sql,
+            pool_size=pool_size,
+            max_overflow=max_overflow,
+            pool_timeout=pool_timeout,
+            pool_recycle=int(pool_recycle),
+            # The connection used last has the warmest caches, and spare ones are left to age.
+            pool_use_lifo=True,
+        )
+        sa.event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
+        self.bus = Bus(self.engine, self.listen_connection)
+        self.market_data = MarketDataRepository(self.engine, self.bus, self._log)
+        self.raw_trades = RawTradeRepository(self.engine, self.bus, self._log)
+        self.bots = BotRepository(self.engine, self.bus, self._log)
+        self.instruments = InstrumentRepository(self.engine, self.bus, self._log)
+        self._stats = StatsReader(self.engine, self.bus, self._log)
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    async def open(self) -> None:
+        """Have the database up and migrated now, rather than with the first call.
+
+        Raises:
+            DatabaseUnavailable: It can't be reached or started.
+            DatabaseOperationError: It can't be migrated.
+        """
+        await self._ready()
+
+    async def close(self) -> None:
+        """Close the connections, and stop the embedded server if this process owns it; again is fine."""
+        self._closed = True
+        try:
+            await self.engine.dispose()
+        finally:
+            if isinstance(self._database, EmbeddedPostgres):
+                await self._database.stop()
+
+    async def health_check(self) -> bool:
+        """Whether the database answers; never raises."""
+        return (await self.health()).connected
+
+    async def health(self) -> DatabaseHealth:
+        """How the database answers now, and how busy the pool is; never raises."""
+        latency = None
+        try:
+            # Outside the timeout: the first start takes its time.
+            await self._ready()
+            begun = time.perf_counter()
+            async with asyncio.timeout(_CHECK_SECONDS), self.engine.connect() as connection:
+                await connection.execute(sa.select(1))
+            latency = (time.perf_counter() - begun) * 1000
+        except (
+            DatabaseOperationError,
+            SQLAlchemyError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            OSError,
+        ) as error:
+            self._log.warning("The database does not answer", reason=str(error) or type(error).__name__)
+        pool: Any = self.engine.pool
+        return DatabaseHealth(latency is not None, latency, pool.size(), pool.checkedout())
+
+    async def get_stats(self) -> Stats:
+        """Counts, size and rates.
+
+        Raises:
+            DatabaseOperationError: The database failed.
+        """
+        return await self._stats.read()
+
+    async def listen_connection(self) -> asyncpg.Connection:
+        """A connection outside the pool, for LISTEN; the caller closes it.
+
+        Raises:
+            OSError, asyncpg.PostgresError, DatabaseOperationError: It could not be made.
+        """
+        url = await self._ready()
+        return await asyncpg.connect(self._listen_url or url, timeout=_CONNECT_SECONDS)
+
+    async def _connect(self) -> asyncpg.Connection:
+        return await asyncpg.connect(await self._ready(), timeout=_CONNECT_SECONDS)
+
+    async def _ready(self) -> str:
+        """The URL of the database, which is up and migrated."""
+        async with self._preparing:
+            if self._closed:
+                raise DatabaseUnavailable("these database operations were closed; get new ones")
+            url = self._database if isinstance(self._database, str) else await self._database.start()
+            if not self._migrated:
+                await migrate(url)
+                self._migrated = True
+            return url
+
+
+def _refuse_closed(connection: Any, *_: object) -> None:
+    # The driver knows of a server that went away, at no cost; a ping before each use would be one more round trip.
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError
+
+
+def _bound(logger: Logger | None) -> structlog.typing.FilteringBoundLogger:
+    chosen: Any = logger or structlog.get_logger("repos")
+    if isinstance(logger, logging.Logger):
+        chosen = structlog.wrap_logger(logger, processors=[_as_text], wrapper_class=structlog.stdlib.BoundLogger)
+    return chosen  # type: ignore[no-any-return]
+
+
+def _as_text(_: object, __: str, event: structlog.typing.EventDict) -> str:
+    return " ".join([str(event.pop("event")), *(f"{key}={value}" for key, value in event.items())])
+
+
+_operations: dict[str, DatabaseOperations] = {}
+
+
+def get_database_operations(url: str | None = None, logger: Logger | None = None) -> DatabaseOperations:
+    """The operations on the database at `url`: one object per process and URL until it is closed.
+
+    Without `url` the environment says: DATABASE_URL or POSTGRES_* (and DATABASE_LISTEN_URL); else it is the embedded
+    database of the default data folder. DEBUG=true there logs all SQL. An object keeps the logger it was made with.
+
+    Raises:
+        InvalidValue: The URL is not PostgreSQL's.
+    """
+    chosen = url or database_url(os.environ)
+    place = chosen or str(default_data_dir(os.environ))
+    operations = _operations.get(place)
+    if operations is None or operations.closed:
+        operations = DatabaseOperations(
+            chosen or EmbeddedPostgres(default_data_dir(os.environ)),
+            listen_url=None if url else os.environ.get("DATABASE_LISTEN_URL"),
+            logger=logger,
+            log_sql=wants_sql_logged(os.environ),
+        )
+        _operations[place] = operations
+    return operations

@@ -1,0 +1,96 @@
+"""A real PostgreSQL for the tests: one of our own, or the server of TEST_DATABASE_URL (15 to 18)."""
+
+import asyncio
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from repos.address import driver_url
+from repos.embedded.server import EmbeddedPostgres
+from repos.feed.hub import Feed
+from repos.migrations.upgrade import migrate
+from repos.operations import DatabaseOperations
+from repos.tables import metadata
+
+# Nothing here must outlive a power cut.
+FAST = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+_TRUNCATE = f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY"
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """The URL of a server that runs while the tests do."""
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        yield driver_url(given)
+        return
+    # Not tmp_path: under root the server's account can't enter that, and it is too long for a socket.
+    folder = Path(tempfile.gettempdir()) / f"candleql-{secrets.token_hex(4)}"
+    server = EmbeddedPostgres(folder, FAST)
+    try:
+        yield asyncio.run(server.start())
+    finally:
+        asyncio.run(server.stop())
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def database_url(server_url: str) -> Iterator[str]:
+    """The URL of a migrated database of these tests alone."""
+    name = f"candleql_{secrets.token_hex(4)}_test"
+    server = urlsplit(server_url)
+    url = f"postgresql://{server.netloc}/{name}?{server.query}"
+    asyncio.run(_execute(server_url, f"CREATE DATABASE {name}"))
+    try:
+        asyncio.run(migrate(url))
+        yield url
+    finally:
+        asyncio.run(_execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+async def db(database_url: str) -> AsyncIterator[DatabaseOperations]:
+    """Opened operations on empty tables."""
+    await empty(database_url)
+    async with DatabaseOperations(database_url) as operations:
+        yield operations
+
+
+@pytest.fixture
+async def feed(db: DatabaseOperations) -> AsyncIterator[Feed]:
+    async with Feed(db) as feed:
+        yield feed
+
+
+async def empty(url: str) -> None:
+    """Empty the tables of a test database; refuses any other.
+
+    By TRUNCATE, not by a rollback: NOTIFY reaches its listeners on commit alone.
+    """
+    connection = await asyncpg.connect(url)
+    try:
+        name = await connection.fetchval("SELECT current_database()")
+        if not name.endswith("_test"):
+            pytest.fail(f"the tests would have emptied the database {name}")
+        await connection.execute(_TRUNCATE)
+    finally:
+        await connection.close()
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
