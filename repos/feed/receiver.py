@@ -2,8 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from types import TracebackType
@@ -47,7 +47,7 @@ class Receiver:
         self._heard_at: float | None = None
         self._feeds: dict[str, tuple[datetime, list[FeedHealth]]] = {}
         self._stale: dict[int, tuple[int, datetime | None]] = {}
-        self._provider: Callable[[Series], Candle | None] = lambda _: None
+        self._providers: list[Callable[[Series], Candle | None]] = []
         self.topics = Topics(self._opened)
 
     async def __aenter__(self) -> Self:
@@ -71,9 +71,14 @@ class Receiver:
         since = datetime.now(UTC) - REPORTED
         return [feed for heard, feeds in self._feeds.values() if heard >= since for feed in feeds]
 
-    def answer(self, provider: Callable[[Series], Candle | None]) -> None:
+    @contextmanager
+    def answer(self, provider: Callable[[Series], Candle | None]) -> Iterator[None]:
         """Ask `provider` for the forming candle when somebody in any process begins to follow a series."""
-        self._provider = provider
+        self._providers.append(provider)
+        try:
+            yield
+        finally:
+            self._providers.remove(provider)
 
     def _opened(self, keys: Sequence[Key]) -> None:
         for key in keys:
@@ -120,9 +125,9 @@ class Receiver:
                     if token == self._token:
                         self._heard_at = asyncio.get_running_loop().time()
                 case Ask(series=series):
-                    candle = self._provider(series)
-                    if candle is not None:
-                        self._outbox.put_nowait(FormingNews([candle]))
+                    candles = [candle for provider in self._providers if (candle := provider(series)) is not None]
+                    if candles:
+                        self._outbox.put_nowait(FormingNews(candles))
                 case _:
                     if isinstance(news, FeedHealthNews):
                         self._feeds[news.source] = datetime.now(UTC), news.feeds
@@ -156,11 +161,11 @@ class Receiver:
     async def _compare(self) -> None:
         """Read what a topic missed: news is lost with its connection, but `series` and `tapes` know."""
         behind: list[Key] = []
-        series = self.topics.series()
-        for key, revision in (await self._db.market_data.revisions(list(series))).items():
-            position = series[key].position
+        all_series = self.topics.series()
+        for series, revision in (await self._db.market_data.revisions(list(all_series))).items():
+            position = all_series[series].position
             if position is not None and position < revision:
-                behind.append(key)
+                behind.append(series)
         tapes = self.topics.tapes()
         for tape, last_id in (await self._db.raw_trades.last_ids(list(tapes))).items():
             position = tapes[tape].position

@@ -1,0 +1,3 @@
+from candleql.cli import main
+
+main()

@@ -1,0 +1,232 @@
+"""The commands. A mistake that the user can mend is one line on standard error and exit code 2."""
+
+import os
+import sys
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+import uvloop
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from candleql.demo import PAIRS, Demo
+from candleql.logs import configure_logs
+from candleql.server import UserError, bind, collect, database, serve
+from candleql.settings import Settings, SettingsError, read_settings
+from collector.backfill import backfill
+from collector.config import CollectorConfig, ConfigError, load_config
+from collector.okx.pace import Pace
+from collector.okx.rest import OKXError, OKXRest
+from collector.replay import ReplayReport, replay
+from gql.schema import print_schema
+from repos.domain import InvalidValue, Timeframe, instant
+from repos.embedded.server import default_data_dir
+from repos.errors import DomainError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+T = TypeVar("T")
+out = Console(highlight=False, soft_wrap=True)
+
+_MENDABLE = (UserError, SettingsError, ConfigError, InvalidValue, DomainError, OKXError)
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the embedded PostgreSQL; wins over DATABASE_URL. Default: the user's data folder."),
+]
+Config = Annotated[Path, typer.Option(help="What the collector follows.")]
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)]
+CONFIG = Path("okx_config.json")
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except _MENDABLE as error:
+        lines = error.mistakes if isinstance(error, ConfigError) else [" ".join(str(error).split())]
+        for line in lines:
+            sys.stderr.write(f"candleql: {line}\n")
+        raise SystemExit(2) from None
+    except BaseExceptionGroup as group:
+        mendable, other = group.split(_MENDABLE)
+        if other is not None or mendable is None:
+            raise
+        sys.stderr.write(f"candleql: {' '.join(str(_first(mendable)).split())}\n")
+        raise SystemExit(2) from None
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+def _begin() -> Settings:
+    settings = read_settings()
+    configure_logs(settings.log_level, settings.log_format)
+    return settings
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    return uvloop.run(work)
+
+
+@app.command(name="serve")
+def serve_command(
+    demo: Annotated[bool, typer.Option("--demo", help="A simulated market, with a database of its own.")] = False,
+    collecting: Annotated[bool, typer.Option("--collect/--no-collect", help="Collect in this process too.")] = True,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    data_dir: DataDir = None,
+    config: Config = CONFIG,
+) -> None:
+    """Serve GraphQL and, unless told otherwise, collect from OKX."""
+    settings = _begin()
+    listener = bind(host, port)
+    if demo:
+        folder = (data_dir or default_data_dir(os.environ)) / "demo"
+        settings = settings.model_copy(update={"database_url": None, "database_listen_url": None})
+        pairs, data_dir = PAIRS if collecting else [], folder
+    else:
+        pairs = load_config(config).pairs() if collecting else []
+    db = database(settings, data_dir)
+
+    def ready(address: str) -> None:
+        out.print(f"candleql answers at [bold]{address}/graphql[/bold]")
+        if demo:
+            out.print(f"The market is simulated; its data is in {data_dir}. Ctrl-C stops it.")
+
+    _run(serve(settings, db, listener, pairs, Demo() if demo else None, ready))
+
+
+@app.command(name="collect")
+def collect_command(data_dir: DataDir = None, config: Config = CONFIG) -> None:
+    """Collect from OKX, without serving."""
+    settings = _begin()
+    pairs = load_config(config).pairs()
+    _run(collect(settings, database(settings, data_dir), pairs))
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed <= 1_000_000:
+        raise UserError(f"--speed: {text!r} is neither max nor a number above 0, such as 1 or 60")
+    return speed
+
+
+def _timeframes(text: str | None, config: Path) -> tuple[CollectorConfig | None, list[Timeframe]]:
+    if text is not None:
+        try:
+            return None, list(dict.fromkeys(Timeframe(part.strip()) for part in text.split(",")))
+        except InvalidValue as error:
+            raise UserError(f"--timeframes: {error.problem}") from error
+    loaded = load_config(config)
+    return loaded, list(dict.fromkeys(timeframe for pair in loaded.pairs() for timeframe in pair.timeframes))
+
+
+@app.command(name="replay")
+def replay_command(
+    files: Annotated[list[Path], typer.Argument(help="Recordings: cryptofeed's, or a frame a line.")],
+    speed: Annotated[str, typer.Option(help="Times the recorded speed, or max.")] = "max",
+    timeframes: Annotated[str | None, typer.Option(help="Such as 5s,1m. Default: those of --config.")] = None,
+    data_dir: DataDir = None,
+    config: Config = CONFIG,
+) -> None:
+    """Play recordings into the database, every instrument in them."""
+    settings = _begin()
+    pace = _speed(speed)
+    loaded, wanted = _timeframes(timeframes, config)
+    own = {pair.symbol: pair.timeframes for pair in loaded.pairs()} if loaded else {}
+    for file in files:
+        if not file.is_file():
+            raise UserError(f"{file}: no such file")
+
+    async def work() -> ReplayReport:
+        async with database(settings, data_dir) as db:
+            columns = (TextColumn("replaying"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+            with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+                task = progress.add_task("replay")
+                return await replay(
+                    files,
+                    db,
+                    timeframes=lambda symbol: own.get(symbol, wanted),
+                    speed=pace,
+                    store_raw_data=loaded is not None and loaded.store_raw_data,
+                    force_update=loaded is not None and loaded.force_update_candles,
+                    on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+                )
+
+    report = _run(work())
+    out.print(
+        f"{report.lines:,} lines, {report.frames:,} frames; {report.trades_seen:,} trades seen, "
+        f"{report.trades_stored:,} new; {report.candles_written:,} candles written"
+    )
+    for kind, count in sorted(report.others.items()):
+        out.print(f"  {count:>8,}  {kind}", markup=False)
+    for line in report.malformed:
+        out.print(str(line), markup=False)
+    if report.malformed_count:
+        out.print(f"{report.malformed_count:,} lines could not be read; the log has their text")
+
+
+@app.command(name="backfill")
+def backfill_command(
+    symbols: Annotated[list[str], typer.Argument(help="Instruments, such as BTC-USDT.")],
+    timeframe: Annotated[str, typer.Option("--timeframe", "-t", help="Such as 1m.")],
+    since: Annotated[datetime, typer.Option(help="UTC, such as 2024-01-31 or 2024-01-31T12:00:00.")],
+    until: Annotated[datetime | None, typer.Option(help="UTC, exclusive. Default: now.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Fetch the exchange's own candles of a past time."""
+    settings = _begin()
+    span = Timeframe(timeframe)
+    start = instant("since", since.replace(tzinfo=UTC))
+    end = instant("until", until.replace(tzinfo=UTC)) if until else datetime.now(UTC)
+    if start >= end:
+        raise UserError(f"--since {start.isoformat()} is not before --until {end.isoformat()}")
+
+    async def work() -> None:
+        async with database(settings, data_dir) as db, OKXRest(settings.okx_rest_url, pace=Pace()) as rest:
+            columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+            with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+                for symbol in symbols:
+                    task = progress.add_task(f"{symbol} {span}", total=(end - start).total_seconds())
+
+                    def back(moment: datetime, task: Any = task) -> None:
+                        progress.update(task, completed=(end - moment).total_seconds())
+
+                    count = await backfill(db, rest, symbol, span, start, end, back)
+                    out.print(f"{symbol} {span}: {count:,} candles written")
+
+    _run(work())
+
+
+@app.command(name="migrate")
+def migrate_command(data_dir: DataDir = None) -> None:
+    """Bring the database up to date; every command that uses it does so first, too."""
+    settings = _begin()
+
+    async def work() -> None:
+        async with database(settings, data_dir):
+            out.print("The database is up to date.")
+
+    _run(work())
+
+
+@app.command(name="export-schema")
+def export_schema_command(
+    check: Annotated[Path | None, typer.Option(help="Write nothing; fail when this file differs.")] = None,
+) -> None:
+    """Print the GraphQL schema."""
+    text = print_schema()
+    if check is None:
+        sys.stdout.write(text)
+    elif not check.is_file() or check.read_text() != text:
+        raise UserError(f"{check} is not the schema of the code; mend it with: candleql export-schema > {check}")

@@ -1,0 +1,138 @@
+"""Wires the parts together and runs them, until a signal or the first failure."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from candleql.collecting import collectors
+from candleql.demo import Demo
+from candleql.settings import Settings
+from collector.config import Pair
+from gql.app import create_app
+from repos.domain import Series
+from repos.embedded.server import EmbeddedPostgres, default_data_dir
+from repos.feed.hub import Feed
+from repos.operations import DatabaseOperations
+
+GRACE = 3
+"""Seconds that open requests and sockets have to end. With what comes after, the whole stays within 5."""
+
+
+class UserError(Exception):
+    """Something the user can mend; the text is one line."""
+
+
+def database(settings: Settings, data_dir: Path | None) -> DatabaseOperations:
+    """The database that the user means: an explicit folder, else the environment's, else the default folder."""
+    url = settings.url
+    if data_dir is None and url is not None:
+        return DatabaseOperations(url, listen_url=settings.database_listen_url, log_sql=settings.debug)
+    return DatabaseOperations(EmbeddedPostgres(data_dir or default_data_dir(os.environ)), log_sql=settings.debug)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, whose signals are ours, and which says when it answers."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0 takes a free one.
+
+    Raises:
+        UserError: The address can't be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        raise UserError(f"can't listen on {host} port {port}: {error}; choose another with --host, --port") from error
+
+
+async def serve(
+    settings: Settings,
+    db: DatabaseOperations,
+    listener: socket.socket,
+    pairs: Collection[Pair],
+    demo: Demo | None,
+    ready: Callable[[str], None],
+) -> None:
+    """Serve GraphQL on `listener` and collect `pairs`, until SIGINT or SIGTERM. `ready` is told the address once.
+
+    Raises:
+        DatabaseUnavailable: The database can't be used at the start.
+    """
+    series = {Series("okx", pair.symbol, timeframe) for pair in pairs for timeframe in pair.timeframes}
+    host, port = listener.getsockname()[:2]
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    async with AsyncExitStack() as stack:
+        rest_url, ws_url = settings.okx_rest_url, settings.okx_ws_url
+        if demo is not None:
+            rest_url, ws_url = await stack.enter_async_context(demo.exchange())
+        await stack.enter_async_context(db)
+        feed = await stack.enter_async_context(Feed(db, settings.bot_timeout))
+        app = create_app(db, feed, collected=series, bot_heartbeat_timeout=settings.bot_timeout)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            lifespan="off",
+            ws="websockets-sansio",
+            timeout_graceful_shutdown=GRACE,
+        )
+        server = _Server(config, lambda: ready(address))
+        async with asyncio.TaskGroup() as tasks:
+            background = [
+                tasks.create_task(collector.run())
+                for collector in collectors(pairs, db, feed, rest_url=rest_url, ws_url=ws_url)
+            ]
+            if demo is not None:
+                background.append(tasks.create_task(demo.furnish(db, rest_url)))
+            with _on_signal(lambda: setattr(server, "should_exit", True)):
+                await server.serve([listener])
+            for task in background:
+                task.cancel()
+
+
+async def collect(settings: Settings, db: DatabaseOperations, pairs: Collection[Pair]) -> None:
+    """Collect `pairs` until SIGINT or SIGTERM.
+
+    Raises:
+        DatabaseUnavailable: The database can't be used at the start.
+    """
+    stop = asyncio.Event()
+    async with db, Feed(db, settings.bot_timeout) as feed:
+        urls = {"rest_url": settings.okx_rest_url, "ws_url": settings.okx_ws_url}
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(collector.run()) for collector in collectors(pairs, db, feed, **urls)]
+            with _on_signal(stop.set):
+                await stop.wait()
+            for task in running:
+                task.cancel()
+
+
+@contextmanager
+def _on_signal(act: Callable[[], object]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, act)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

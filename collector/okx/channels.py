@@ -1,0 +1,91 @@
+"""Which channels a collector follows on which websocket, and how each of them is doing."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from collector.okx.protocol import EXCHANGE, Arg
+from repos.domain import DataType
+from repos.events import FeedHealth
+
+PUBLIC, BUSINESS = "public", "business"
+_CHANNELS = {
+    DataType.TRADE: (BUSINESS, "trades-all"),
+    DataType.TICKER: (PUBLIC, "tickers"),
+    DataType.ORDERBOOK: (PUBLIC, "books5"),
+    DataType.CANDLE: (BUSINESS, "candle1m"),
+}
+_AGGREGATED = "trades"
+"""Where single matches are refused: one message per taker order, on the public websocket."""
+
+
+@dataclass(slots=True)
+class Channel:
+    """One channel of one symbol."""
+
+    arg: Arg
+    connected: bool = False
+    last_message_at: datetime | None = None
+    reconnects: int = -1
+    lag_ms: float | None = None
+
+    def health(self, open_gaps: int) -> FeedHealth:
+        reconnects = max(0, self.reconnects)
+        seen = (self.connected, self.last_message_at, reconnects, open_gaps, self.lag_ms)
+        return FeedHealth(EXCHANGE, self.arg.channel, self.arg.symbol, *seen)
+
+
+class Channels:
+    """All channels of a collector, by the websocket endpoint that serves them."""
+
+    def __init__(self, symbols: Sequence[str], data_types: Iterable[DataType]) -> None:
+        self._by_endpoint: dict[str, dict[Arg, Channel]] = {PUBLIC: {}, BUSINESS: {}}
+        for data_type in sorted(data_types, key=list(_CHANNELS).index):
+            endpoint, name = _CHANNELS[data_type]
+            for symbol in symbols:
+                self._add(endpoint, Arg(name, symbol))
+
+    def args(self, endpoint: str) -> list[Arg]:
+        return list(self._by_endpoint[endpoint])
+
+    def symbols_of_trades(self, endpoint: str) -> list[str]:
+        """The symbols whose trades come over `endpoint`."""
+        return [arg.symbol for arg in self._by_endpoint[endpoint] if arg.channel.startswith("trades")]
+
+    def connected(self, endpoint: str, arg: Arg) -> None:
+        """The exchange acknowledged `arg`."""
+        channel = self._by_endpoint[endpoint].get(arg)
+        if channel is not None:
+            channel.connected = True
+            channel.reconnects += 1
+
+    def disconnected(self, endpoint: str) -> None:
+        for channel in self._by_endpoint[endpoint].values():
+            channel.connected = False
+
+    def received(self, endpoint: str, arg: Arg, now: datetime, sent: datetime) -> None:
+        """A message came that the exchange made at `sent`."""
+        channel = self._by_endpoint[endpoint].get(arg)
+        if channel is not None:
+            channel.last_message_at = now
+            channel.lag_ms = (now - sent).total_seconds() * 1000
+
+    def refused(self, endpoint: str, arg: Arg) -> Arg | None:
+        """The exchange refused `arg`: what to follow on PUBLIC instead, or None, and then it stays not connected."""
+        if arg.channel != _CHANNELS[DataType.TRADE][1]:
+            return None
+        self._by_endpoint[endpoint].pop(arg, None)
+        instead = Arg(_AGGREGATED, arg.symbol)
+        self._add(PUBLIC, instead)
+        return instead
+
+    def health(self, open_gaps: dict[str, int]) -> list[FeedHealth]:
+        """One row for each channel; gaps are those of a symbol's trades."""
+        return [
+            channel.health(open_gaps.get(channel.arg.symbol, 0) if channel.arg.channel.startswith("trades") else 0)
+            for channels in self._by_endpoint.values()
+            for channel in channels.values()
+        ]
+
+    def _add(self, endpoint: str, arg: Arg) -> None:
+        self._by_endpoint[endpoint][arg] = Channel(arg)

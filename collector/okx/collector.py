@@ -1,0 +1,267 @@
+"""The collector: follows OKX, stores what it sends and keeps its candles, for as long as it runs."""
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+import structlog
+
+from collector.okx.channels import BUSINESS, PUBLIC, Channels
+from collector.okx.pace import Pace
+from collector.okx.protocol import EXCHANGE, Malformed, Points, Refused, Subscribed, Trades
+from collector.okx.repair import Repair
+from collector.okx.rest import OKXError, OKXRest
+from collector.okx.stream import Disconnected, OKXStream
+from collector.pipeline import Pipeline
+from collector.tracker import Gap, Live
+from repos.domain import DataType, Timeframe, TradeRecord
+from repos.errors import DatabaseOperationError
+from repos.feed.hub import Feed
+from repos.feed.news import FeedHealthNews
+from repos.operations import DatabaseOperations, get_database_operations
+
+REST_URL = "https://www.okx.com"
+WS_URL = "wss://ws.okx.com:8443"
+TIMEFRAMES = ("5s", "1m", "5m", "15m", "1h")
+INSTRUMENT_TYPES = ("SPOT", "SWAP", "FUTURES")
+TICK = 0.1
+"""Seconds after which a quiet market is looked at."""
+REPORT_EVERY = 5.0
+TIME_EVERY = 60.0
+INSTRUMENTS_EVERY = 24 * 3600.0
+DATABASE_RETRY = 1.0
+FLUSH_WITHIN = 4.0
+LOOK_BACK = timedelta(hours=1)
+"""Candles up to this long are folded from trades at once, those before the start read back; of longer ones the first is
+the exchange's."""
+_BATCH = 500
+_WAITING = 2_000
+"""Frames kept for a slow database. Then nothing more is read, and what the exchange drops is recovered by id."""
+
+log = structlog.get_logger(__name__)
+
+
+class OKXCollector:
+    """Follows symbols of OKX from start() to stop(), or while `async with` lasts.
+
+    Trades are always stored, once, and folded into candles of every timeframe. Other data types are followed where
+    their raw data is stored.
+    """
+
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        data_types: Sequence[DataType] = (DataType.TRADE,),
+        store_raw_data: bool = False,
+        force_update_candles: bool = False,
+        *,
+        timeframes: Mapping[str, Sequence[str]] | None = None,
+        db: DatabaseOperations | None = None,
+        feed: Feed | None = None,
+        pace: Pace | None = None,
+        rest_url: str = REST_URL,
+        ws_url: str = WS_URL,
+    ) -> None:
+        """`timeframes` are a symbol's; by default each has TIMEFRAMES. `force_update_candles` lets candles folded here
+        replace those of another origin. `feed` is this process's, if it has one; `pace` is for collectors that run
+        side by side. Without `db` it is the process's own.
+
+        Raises:
+            InvalidValue: A timeframe is none.
+        """
+        self.symbols = list(dict.fromkeys(symbols))
+        self._timeframes = {
+            symbol: [Timeframe(text) for text in (timeframes or {}).get(symbol, TIMEFRAMES)] for symbol in self.symbols
+        }
+        followed = {data_type for data_type in data_types if store_raw_data or data_type is DataType.TRADE}
+        self._store_raw_data = store_raw_data
+        self._force_update = force_update_candles
+        self._db = db or get_database_operations()
+        self._owns_db = db is None
+        self._feed = feed
+        self._pace = pace or Pace()
+        self._rest_url = rest_url
+        self._ws_url = ws_url
+        self.malformed = 0
+        """Frames and objects that could not be read."""
+        self._channels = Channels(self.symbols, followed)
+        self._inbox: asyncio.Queue[Trades | Points] = asyncio.Queue(_WAITING)
+        self._batch: list[Trades | Points] = []
+        self._known: set[str] = set()
+        self._ahead = timedelta(0)
+        self._running: asyncio.Task[None] | None = None
+        self._started = asyncio.Event()
+
+    async def start(self) -> None:
+        """Begin to follow the exchange, in the background. Returns when its work is set up, not when it is connected.
+
+        Raises:
+            DatabaseOperationError: The database can't be used.
+        """
+        running = self._running = asyncio.create_task(self.run())
+        started = asyncio.create_task(self._started.wait())
+        await asyncio.wait((running, started), return_when=asyncio.FIRST_COMPLETED)
+        if not started.done():
+            started.cancel()
+            await running
+
+    async def stop(self) -> None:
+        """Stop following, and return when everything received is stored.
+
+        Raises:
+            Exception: What had ended the collector before.
+        """
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def run(self) -> None:
+        """Follow the exchange until cancelled, then store what was received.
+
+        Raises:
+            DatabaseOperationError: The database can't be used at the start. Later on it is waited for.
+        """
+        async with AsyncExitStack() as stack:
+            await self._db.open()
+            if self._owns_db:
+                stack.push_async_callback(self._db.close)
+            feed = self._feed
+            if feed is None:
+                feed = await stack.enter_async_context(Feed(self._db))
+            rest = await stack.enter_async_context(OKXRest(self._rest_url, pace=self._pace))
+            self._repair = Repair(self.symbols, self._db, rest)
+            live = Live(datetime.now(UTC), self._repair.report)
+            timeframes = self._timeframes.__getitem__
+            self._pipeline = Pipeline(self._db, timeframes, live=live, force_update=self._force_update)
+            stack.enter_context(feed.answer(self._pipeline.forming))
+            stack.push_async_callback(self._flush)
+            streams = {
+                endpoint: OKXStream(f"{self._ws_url}/ws/v5/{endpoint}", self._channels.args(endpoint), pace=self._pace)
+                for endpoint in (PUBLIC, BUSINESS)
+            }
+            self._started.set()
+            async with asyncio.TaskGroup() as tasks:
+                for endpoint in streams:
+                    tasks.create_task(self._follow(endpoint, streams))
+                tasks.create_task(self._write())
+                tasks.create_task(self._repair.run(self._pipeline.add))
+                tasks.create_task(self._report())
+                tasks.create_task(self._keep_time(rest))
+                tasks.create_task(self._keep_instruments(rest))
+
+    async def _follow(self, endpoint: str, streams: Mapping[str, OKXStream]) -> None:
+        async with aclosing(streams[endpoint].events()) as events:
+            async for event in events:
+                match event:
+                    case Trades(arg, records):
+                        self._channels.received(endpoint, arg, self._now(), records[-1].trade.timestamp)
+                        await self._inbox.put(event)
+                    case Points(arg, points):
+                        self._channels.received(endpoint, arg, self._now(), points[-1].timestamp)
+                        if self._store_raw_data:
+                            await self._inbox.put(event)
+                    case Malformed(reason, text):
+                        self.malformed += 1
+                        log.warning("Malformed frame", reason=reason, text=text)
+                    case Subscribed(arg):
+                        self._channels.connected(endpoint, arg)
+                    case Refused(code, message, arg):
+                        log.error("OKX refused", endpoint=endpoint, arg=arg and str(arg), code=code, reason=message)
+                        instead = arg and self._channels.refused(endpoint, arg)
+                        if instead is not None:
+                            await streams[PUBLIC].subscribe(instead)
+                    case Disconnected(reason):
+                        log.warning("Disconnected", endpoint=endpoint, reason=reason)
+                        for symbol in self._channels.symbols_of_trades(endpoint):
+                            self._pipeline.interrupt(EXCHANGE, symbol)
+                        self._channels.disconnected(endpoint)
+
+    async def _write(self) -> None:
+        """Store what arrives in batches: whatever came while the last one was written."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK):
+                    self._batch.append(await self._inbox.get())
+            try:
+                await self._store()
+                if self._inbox.empty():
+                    await self._pipeline.tick(self._now())
+            except DatabaseOperationError as error:
+                log.warning("The database is waited for", reason=str(error), frames=self._inbox.qsize())
+                await asyncio.sleep(DATABASE_RETRY)
+
+    async def _store(self) -> None:
+        while not self._inbox.empty() and len(self._batch) < _BATCH:
+            self._batch.append(self._inbox.get_nowait())
+        records = [record for event in self._batch if isinstance(event, Trades) for record in event.records]
+        points = [point for event in self._batch if isinstance(event, Points) for point in event.points]
+        if records:
+            await self._look_back(records)
+            await self._pipeline.add(records)
+        if points:
+            await self._db.raw_trades.insert_points(points)
+        self._batch.clear()
+
+    async def _flush(self) -> None:
+        try:
+            async with asyncio.timeout(FLUSH_WITHIN):
+                while self._batch or not self._inbox.empty():
+                    await self._store()
+        except (TimeoutError, DatabaseOperationError) as error:
+            log.warning("Stopped before all was stored; the next start recovers it", reason=str(error))
+
+    async def _look_back(self, records: Sequence[TradeRecord]) -> None:
+        """Ask for the trades since the hour's beginning, of a symbol that was never followed before."""
+        for symbol in {record.trade.symbol for record in records} - self._known:
+            trade = min((r.trade for r in records if r.trade.symbol == symbol), key=lambda trade: trade.trade_id)
+            if await self._db.raw_trades.last_trade(EXCHANGE, symbol) is None:
+                now = self._now()
+                short = [t for t in self._timeframes[symbol] if not t.months and t.length <= LOOK_BACK]
+                since = min((timeframe.floor(now) for timeframe in short), default=now)
+                if since < trade.timestamp:
+                    self._repair.report(Gap(EXCHANGE, symbol, 0, trade.first_id - 1, since, trade.timestamp))
+            self._known.add(symbol)
+
+    async def _report(self) -> None:
+        source = secrets.token_hex(8)
+        while True:
+            try:
+                await self._db.bus.publish(FeedHealthNews(source, self._channels.health(self._repair.open_gaps())))
+            except DatabaseOperationError as error:
+                log.warning("The state of the channels was not told", reason=str(error))
+            await asyncio.sleep(REPORT_EVERY)
+
+    async def _keep_time(self, rest: OKXRest) -> None:
+        while True:
+            try:
+                before = datetime.now(UTC)
+                theirs = await rest.server_time()
+                self._ahead = theirs - before - (datetime.now(UTC) - before) / 2
+            except OKXError as error:
+                log.warning("OKX does not tell the time", reason=str(error))
+            await asyncio.sleep(TIME_EVERY)
+
+    async def _keep_instruments(self, rest: OKXRest) -> None:
+        while True:
+            for kind in INSTRUMENT_TYPES:
+                try:
+                    await self._db.instruments.upsert(await rest.instruments(kind))
+                except (OKXError, DatabaseOperationError) as error:
+                    log.warning("Instruments are not known", type=kind, reason=str(error))
+            await asyncio.sleep(INSTRUMENTS_EVERY)
+
+    def _now(self) -> datetime:
+        """The exchange's clock."""
+        return datetime.now(UTC) + self._ahead
