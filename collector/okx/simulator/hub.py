@@ -56,9 +56,8 @@ class Topics:
         if not readers and name in self._topics:
             del self._topics[name], self._readers[name]
 
-    def step(self) -> None:
-        """Push to everyone what happened until now."""
-        now = self.clock()
+    def step(self, now: int) -> None:
+        """Push to everyone what happened until `now`."""
         for name in list(self._topics):
             self._advance(name, now)
 

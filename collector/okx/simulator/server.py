@@ -24,10 +24,12 @@ from collector.okx.simulator.instruments import INSTRUMENTS
 from collector.okx.simulator.limits import Window
 from collector.okx.simulator.market import Market, Match
 from collector.okx.simulator.rest import Rest
-from collector.okx.simulator.sockets import IDLE, Connection
+from collector.okx.simulator.sockets import Connection
 
 STEP = 20
 """ms between two looks at the market: how late a push can be."""
+SLICE = 60_000
+"""ms of the market that are pushed at once when the clock has jumped."""
 _LONGEST_REQUEST = 64 * 1024
 _ENDPOINTS = {f"/ws/v5/{name}": name for name in ("public", "business", "private")}
 """Clients of the demo trading add a query to the path."""
@@ -38,7 +40,9 @@ class Simulator:
 
     The market depends on `seed` and `rate` alone, so that another process with the same two tells the same trades
     with the same ids. `rate` multiplies the trades; 1.0 is two to three a second for BTC-USDT. With an `ssl_context`
-    both servers speak TLS. `connections_per_second` is OKX's limit by IP.
+    both servers speak TLS. `connections_per_second` is OKX's limit by IP, `idle` the seconds without a push
+    or an answer after which it closes a connection; a reader that leaves `unread_limit` bytes unread is closed too
+    (OKX does not say how many it grants).
     """
 
     def __init__(
@@ -52,10 +56,13 @@ class Simulator:
         rest_port: int = 0,
         ws_port: int = 0,
         connections_per_second: int = 3,
+        idle: float = 30.0,
+        unread_limit: int = 16 * 1024 * 1024,
     ) -> None:
         self.clock: Clock = clock or WallClock()
         self.faults = SharedFaults()
-        self.connections: set[Connection] = set()
+        self.connections: dict[str, Connection] = {}
+        """By the connId that its acknowledgements carry."""
         self._markets = {spec.inst_id: Candles(Market(spec, seed, rate)) for spec in INSTRUMENTS.values()}
         self._seed = seed
         self._ssl = ssl_context
@@ -63,6 +70,8 @@ class Simulator:
         self._ports = rest_port, ws_port
         self._topics = Topics(self._markets, self.clock)
         self._accepted = Window(connections_per_second, 1.0)
+        self._unread_limit = unread_limit
+        self._idle = idle
         self._count = 0
         self._stop = asyncio.Event()
 
@@ -90,9 +99,10 @@ class Simulator:
 
     async def _run(self, rest: socket.socket, ws: socket.socket) -> None:
         async with asyncio.TaskGroup() as self._tasks, self._rest(rest), self._sockets(ws):
-            pump = self._tasks.create_task(self._pump())
+            running = [self._tasks.create_task(task) for task in (self._pump(), self._watch())]
             await self._stop.wait()
-            pump.cancel()
+            for task in running:
+                task.cancel()
 
     def ledger(self, inst_id: str, start: int, end: int) -> list[Match]:
         """What truly happened in [start, end) (ms), whatever clients were told. Raises KeyError for no instrument."""
@@ -100,16 +110,16 @@ class Simulator:
 
     def drop(self, *, code: int | None = None) -> None:
         """Cut all connections: with a close frame of `code`, or without any."""
-        for connection in list(self.connections):
+        for connection in list(self.connections.values()):
             self._drop(connection, code)
 
     def announce_upgrade(self, delay: int = 60_000) -> None:
         """Notice 64008 to all connections, which are closed `delay` ms later."""
-        for connection in self.connections:
-            connection.announce_upgrade(delay)
+        for connection in self.connections.values():
+            connection.announce_upgrade(self.clock() + delay)
 
     def _drop(self, connection: Connection, code: int | None, reason: str = "") -> None:
-        self.connections.discard(connection)
+        self.connections.pop(connection.conn_id, None)
         connection.leave_all()
         if code is None:
             connection.socket.transport.abort()
@@ -117,19 +127,26 @@ class Simulator:
             self._tasks.create_task(connection.socket.close(code, reason))
 
     async def _pump(self) -> None:
+        reached = self.clock()
         while True:
-            self._topics.step()
-            now = self.clock()
-            for connection in list(self.connections):
+            reached = min(self.clock(), reached + SLICE)
+            self._topics.step(reached)
+            await self.clock.until(reached + STEP)
+            # The clock may have been past that already: a jump leaves room for others between its slices.
+            await asyncio.sleep(0)
+
+    async def _watch(self) -> None:
+        while True:
+            for connection in list(self.connections.values()):
                 if connection.silent:
                     connection.socket.transport.pause_reading()
-                elif connection.overflowed:
+                elif connection.unread > self._unread_limit:
                     self._drop(connection, 4005, "Buffer is full")
-                elif now - connection.active_at >= IDLE:
-                    self._drop(connection, 4004, "No data received in 30s")
-                elif connection.closes_at is not None and now >= connection.closes_at:
+                elif connection.closes_at is not None and self.clock() >= connection.closes_at:
                     self._drop(connection, 1001, "Service upgrade")
-            await self.clock.until(now + STEP)
+                elif time.monotonic() - connection.active_at >= self._idle:
+                    self._drop(connection, 4004, "No data received in 30s")
+            await asyncio.sleep(0.05)
 
     @asynccontextmanager
     async def _rest(self, listener: socket.socket) -> AsyncIterator[None]:
@@ -157,7 +174,7 @@ class Simulator:
         try:
             yield
         finally:
-            for connection in self.connections:
+            for connection in self.connections.values():
                 if connection.silent:
                     connection.socket.transport.abort()
             server.close()
@@ -180,12 +197,12 @@ class Simulator:
             socket, _endpoint(socket.request), f"{identity & 0xFFFFFFFF:08x}",
             self._topics, self.faults, identity,
         )  # fmt: skip
-        self.connections.add(connection)
+        self.connections[connection.conn_id] = connection
         with suppress(ConnectionClosed):
             async for message in socket:
                 await connection.receive(message)
         connection.leave_all()
-        self.connections.discard(connection)
+        self.connections.pop(connection.conn_id, None)
 
 
 class _RestServer(uvicorn.Server):

@@ -1,5 +1,6 @@
 """One websocket connection: its requests, its subscriptions and what is pushed to it."""
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,6 @@ from collector.okx.simulator.hub import Topics
 from collector.okx.simulator.limits import Window
 from collector.okx.simulator.topics import PUBLIC, Push
 
-IDLE = 30_000
-"""ms without a push or an answer after which the exchange closes a connection."""
-BUFFER = 4 * 1024 * 1024
-"""Bytes that wait for a slow reader before it is closed."""
 REQUESTS_PER_HOUR = 480
 _MOVED = (
     "This channel has been migrated to the '/business' URL. Please subscribe using the new URL. More details can refer "
@@ -47,16 +44,18 @@ class Connection:
         self._topics = topics
         self._shared = shared
         self._mangler = Mangler(seed, shared, self.faults)
-        self._requests = Window(REQUESTS_PER_HOUR, 3_600_000)
-        self.active_at = topics.clock()
+        self._requests = Window(REQUESTS_PER_HOUR, 3600.0)
+        self.active_at = time.monotonic()
+        """When something was last sent. Limits go by the machine's clock, as clients do, and not by the market's."""
 
     @property
     def silent(self) -> bool:
         return self.faults.half_open or self._shared.half_open
 
     @property
-    def overflowed(self) -> bool:
-        return self.socket.transport.get_write_buffer_size() > BUFFER
+    def unread(self) -> int:
+        """Bytes that wait for a slow reader."""
+        return self.socket.transport.get_write_buffer_size()
 
     def push(self, push: Push) -> None:
         for text in self._mangler.pushes(push.text, push.trade_id):
@@ -84,9 +83,9 @@ class Connection:
             self._topics.leave(self, channel, inst_id)
         self.subscriptions.clear()
 
-    def announce_upgrade(self, delay: int) -> None:
-        """Say that the connection will be closed, which then happens `delay` ms later."""
-        self.closes_at = self._topics.clock() + delay
+    def announce_upgrade(self, closes_at: int) -> None:
+        """Say that the connection will be closed, and let it be at `closes_at` of the market's clock."""
+        self.closes_at = closes_at
         self._send({"event": "notice", "code": "64008", "msg": _UPGRADE, "connId": self.conn_id})
 
     async def _obey(self, request: Any, text: str) -> None:
@@ -99,7 +98,7 @@ class Connection:
             raise Refusal("60033", "Parameter id error")
         if request["op"] not in ("subscribe", "unsubscribe", "login"):
             raise Refusal("60019", f"Invalid op: {request['op']}")
-        if not self._requests.admit(self._topics.clock()):
+        if not self._requests.admit(time.monotonic()):
             raise Refusal("60014", "Requests too frequent")
         if request["op"] == "login":
             raise Refusal("60005", "Invalid apiKey")
@@ -164,7 +163,7 @@ class Connection:
         self._write(orjson.dumps(message))
 
     def _write(self, text: bytes) -> None:
-        self.active_at = self._topics.clock()
+        self.active_at = time.monotonic()
         broadcast((self.socket,), text, text=True)
 
 

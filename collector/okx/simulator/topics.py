@@ -27,7 +27,7 @@ class Topic(Protocol):
         """What a new subscriber gets at once. What `advance` yields later follows on it without a gap."""
 
     def advance(self, now: int) -> Iterator[Push]:
-        """What happened since the last call, in order."""
+        """What happened since the last call, in order; nothing when `now` is before it."""
 
 
 def topic(channel: str, candles: Candles, now: int) -> Topic | None:
@@ -35,7 +35,7 @@ def topic(channel: str, candles: Candles, now: int) -> Topic | None:
     if channel in ("trades", "trades-all"):
         return Trades(channel, candles.market, now)
     if channel == "tickers":
-        return Tickers(candles)
+        return Tickers(candles, now)
     if channel in DEPTHS:
         return Books(channel, candles.market, now)
     length = bar_of(channel)
@@ -60,7 +60,7 @@ class Trades:
         return list(self._frames(self._last - 16, self._last))[-1]
 
     def advance(self, now: int) -> Iterator[Push]:
-        first, self._last = self._last + 1, self._market.last_id(now)
+        first, self._last = self._last + 1, max(self._last, self._market.last_id(now))
         return self._frames(first, self._last)
 
     def _frames(self, first: int, last: int) -> Iterator[Push]:
@@ -79,16 +79,16 @@ class Trades:
 class Tickers:
     """tickers: when there was a trade, at most every 100 ms, so it skips trades."""
 
-    def __init__(self, candles: Candles) -> None:
+    def __init__(self, candles: Candles, now: int) -> None:
         self._candles = candles
-        self._pushed_at = self._last = 0
+        self._pushed_at = now
+        self._last = candles.market.last_id(now)
 
     def first(self, now: int) -> Push:
         return Push(frame("tickers", self._candles.market.spec.inst_id, [ticker(self._candles, now)]))
 
     def advance(self, now: int) -> Iterator[Push]:
-        last = self._candles.market.last_id(now)
-        if last != self._last and now - self._pushed_at >= 100:
+        if now - self._pushed_at >= 100 and (last := self._candles.market.last_id(now)) != self._last:
             self._last, self._pushed_at = last, now
             yield self.first(now)
 
@@ -105,7 +105,7 @@ class Books:
         return self._push("snapshot", snapshot(self._market, self._book, now))
 
     def advance(self, now: int) -> Iterator[Push]:
-        if now // STEP == self._book.sequence:
+        if now // STEP <= self._book.sequence:
             return
         before, self._book = self._book, self._at(now)
         if self._channel == "books":
