@@ -113,6 +113,11 @@ class Pipeline:
             await self._read(self._trackers.values())
             await self._store((tracker, list(tracker.buckets.values())) for tracker in self._trackers.values())
 
+    def rewind(self) -> None:
+        """A replay goes on with another recording, perhaps of an earlier time."""
+        for tracker in self._trackers.values():
+            tracker.rewind()
+
     def interrupt(self, exchange: str, symbol: str) -> None:
         """The feed of the symbol's trades broke: until more of them are added, time alone ends none of its candles."""
         tracker = self._trackers.get((exchange, symbol))

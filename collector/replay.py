@@ -81,6 +81,7 @@ async def replay(
     total = sum(path.stat().st_size for path in paths)
     done = 0
     for path in paths:
+        pipeline.rewind()
         async with aclosing(playing.play(path)) as positions:
             async for position in positions:
                 if on_progress is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from collector.candles import Bucket, Fold
@@ -13,6 +13,8 @@ from repos.domain import END_OF_TIME, EPOCH, Series, Timeframe, Trade
 _RUNS_KEPT = 256
 # Ended buckets that wait for missing trades. One that was dropped is read again when such a trade comes.
 _WAITING_KEPT = 64
+# A trade may be this far ahead of the exchange's clock. One from a farther future ends no candle of today.
+_AHEAD = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,15 @@ class Tracker:
         self._live = live
         self._series = [Series(exchange, symbol, timeframe) for timeframe in timeframes]
         self._seen = Runs()
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Trades of another time follow, which end the candles of that time alone."""
         self._next_id = -1
         """One more than the highest id seen; -1 before the first."""
-        self._head = self._clock = EPOCH
+        self._head = self._latest = EPOCH
+        """When the trade of the highest id happened, and when the latest."""
+        self._clock: datetime | None = None
         self._current: list[Bucket | None] = [None] * len(self._series)
         """The bucket that holds the head, for each series."""
         self._floor = self._ceiling = EPOCH
@@ -100,6 +108,7 @@ class Tracker:
         self._seen.add(run.first_id, run.last_id)
         self._next_id = run.last_id + 1
         self._head = head
+        self._latest = max(self._latest, head)
 
     def _place(self, trade: Trade) -> None:
         first, last = trade.first_id, trade.trade_id
@@ -123,11 +132,11 @@ class Tracker:
         self._seen.add(first, last)
         if len(self._seen) > _RUNS_KEPT:
             self._seen.keep(_RUNS_KEPT)
-        if last >= self._next_id or self._live is None:
-            # A replay reads its files one after the other: where it reads is where it stands.
+        self._latest = max(self._latest, trade.timestamp)
+        if last >= self._next_id:
+            self._next_id = last + 1
             self._head = trade.timestamp
             self._current = placed
-        self._next_id = max(self._next_id, last + 1)
         self.refresh()
 
     def refresh(self) -> None:
@@ -156,7 +165,7 @@ class Tracker:
         """
         if self.is_interrupted:
             return False
-        self._clock = max(self._clock, moment)
+        self._clock = max(self._clock or moment, moment)
         return any(not bucket.reported for bucket in self.ended())
 
     @property
@@ -171,9 +180,15 @@ class Tracker:
         beyond = [bucket.last_id + 1] if bucket.last_id < self._next_id - 1 else []
         return [i for i in (bucket.first_id - 1, *beyond) if not self._seen.covers(i, i)]
 
+    @property
+    def _reached(self) -> datetime:
+        if self._clock is None or self._clock < self._latest <= self._clock + _AHEAD:
+            return self._latest
+        return self._clock
+
     def ended(self) -> list[Bucket]:
         """Buckets whose end a later trade or the clock has passed."""
-        reached = max(self._head, self._clock)
+        reached = self._reached
         return [bucket for bucket in self.buckets.values() if bucket.end <= reached]
 
     def covers(self, bucket: Bucket) -> bool:
@@ -212,5 +227,5 @@ class Tracker:
 
     def forming(self) -> list[Bucket]:
         """The current buckets that are covered from their start and have not ended."""
-        reached = max(self._head, self._clock)
+        reached = self._reached
         return [b for b in self._current if b and b.whole and b.end > reached and self.covers(b)]
