@@ -10,7 +10,7 @@ from strawberry.scalars import JSON
 
 from gql.arguments import given
 from gql.types import EXCHANGE, SYMBOL, TIMEFRAME, shown
-from repos.domain import BotStatus, Candle, DataType, InvalidValue, MarketDataPoint, Series, Timeframe, label
+from repos.domain import BotStatus, Candle, DataType, InvalidValue, MarketDataPoint, Series, Timeframe
 
 
 def optional(description: str) -> Any:
@@ -71,8 +71,9 @@ class MarketDataPointInput:
     data: JSON = shown("The exchange's own object, whole.")
 
     def point(self) -> MarketDataPoint:
-        data = json_object("data", self.data)
-        return MarketDataPoint(self.exchange, self.symbol, self.timestamp, self.data_type, data)
+        if not isinstance(self.data, dict):
+            raise InvalidValue("data", "is not a JSON object")
+        return MarketDataPoint(self.exchange, self.symbol, self.timestamp, self.data_type, self.data)
 
 
 @strawberry.input(description="Raw data of any kind.")
@@ -86,8 +87,8 @@ class RawWebsocketDataInput:
 
 @strawberry.input(description="A bot to create.")
 class CreateBotInput:
-    name: str = shown("Unique among bots: 1 to 64 printable characters.")
-    strategy_name: str = shown("The strategy that it runs: 1 to 64 printable characters.")
+    name: str = shown("Unique among bots: 1 to 128 printable characters.")
+    strategy_name: str = shown("The strategy that it runs: 1 to 128 printable characters.")
     exchange: str = exchange_field()
     symbol: str = shown(SYMBOL)
     timeframe: Timeframe = shown(TIMEFRAME)
@@ -95,23 +96,11 @@ class CreateBotInput:
     virtual_balance: Decimal = shown("In quote currency.")
     config: JSON | None = optional("Settings of its strategy: an object; {} when null or left out.")
 
-    def data(self) -> dict[str, Any]:
-        return {
-            "name": label("name", self.name, spaces=True),
-            "strategy_name": label("strategy_name", self.strategy_name, spaces=True),
-            "exchange": label("exchange", self.exchange),
-            "symbol": label("symbol", self.symbol),
-            "timeframe": self.timeframe,
-            "status": self.status,
-            "virtual_balance": self.virtual_balance,
-            "config": _config(self.config),
-        }
-
 
 @strawberry.input(description="Changes of a bot: only what is given changes.")
 class UpdateBotInput:
-    name: str | None = optional("Unique among bots: 1 to 64 printable characters.")
-    strategy_name: str | None = optional("The strategy that it runs: 1 to 64 printable characters.")
+    name: str | None = optional("Unique among bots: 1 to 128 printable characters.")
+    strategy_name: str | None = optional("The strategy that it runs: 1 to 128 printable characters.")
     symbol: str | None = optional(SYMBOL)
     timeframe: Timeframe | None = optional(TIMEFRAME)
     status: BotStatus | None = optional("What it is doing.")
@@ -119,28 +108,15 @@ class UpdateBotInput:
     config: JSON | None = optional("Settings of its strategy: an object, replaced whole; null means {}.")
     last_heartbeat: datetime | None = optional("When it last gave a sign of life; null forgets it.")
 
-    def changes(self) -> dict[str, Any]:
-        sent = {name: value for name, value in vars(self).items() if value is not UNSET}
-        for name, value in sent.items():
-            if name not in ("config", "last_heartbeat"):
-                given(name, value)
-            if name in ("name", "strategy_name", "symbol"):
-                label(name, value, spaces=name != "symbol")
-        if "config" in sent:
-            sent["config"] = _config(self.config)
-        return sent
 
-
-def _config(value: object) -> dict[str, Any]:
-    return {} if value in (None, UNSET) else json_object("config", value)
-
-
-def json_object(name: str, value: object) -> dict[str, Any]:
-    """`value`, which is a JSON object.
+def bot_fields(sent: CreateBotInput | UpdateBotInput) -> dict[str, Any]:
+    """What was given, by field name; the repository checks the values.
 
     Raises:
-        InvalidValue: It is other JSON.
+        InvalidValue: A null where it means nothing.
     """
-    if not isinstance(value, dict):
-        raise InvalidValue(name, "is not a JSON object")
-    return value
+    fields = {name: value for name, value in vars(sent).items() if value is not UNSET}
+    for name, value in fields.items():
+        if name not in ("config", "last_heartbeat"):
+            given(name, value)
+    return fields

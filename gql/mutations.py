@@ -10,7 +10,14 @@ from gql import types
 from gql.arguments import BotId, given, row_id
 from gql.context import Info
 from gql.errors import inside
-from gql.inputs import CandleInput, CreateBotInput, MarketDataPointInput, RawWebsocketDataInput, UpdateBotInput
+from gql.inputs import (
+    CandleInput,
+    CreateBotInput,
+    MarketDataPointInput,
+    RawWebsocketDataInput,
+    UpdateBotInput,
+    bot_fields,
+)
 from gql.types import shown
 from repos.domain import Bot, Candle, InvalidValue
 from repos.errors import NotFound
@@ -143,8 +150,7 @@ class Mutation:
         input: Annotated[CreateBotInput, strawberry.argument(description="The bot.")],  # noqa: A002
     ) -> Changed:
         with inside("input"):
-            data = input.data()
-        return Changed(await info.context.db.bots.add(data))
+            return Changed(await info.context.db.bots.add(bot_fields(input)))
 
     @strawberry.mutation(
         graphql_type=BotPayload | None,
@@ -161,10 +167,9 @@ class Mutation:
             int | None, strawberry.argument(description="The version that the changes were made from.")
         ] = UNSET,
     ) -> Changed:
+        bot_id, version = row_id("id", id), given("expected_version", expected_version)
         with inside("input"):
-            changes = input.changes()
-        version = given("expected_version", expected_version)
-        return _changed(id, await info.context.db.bots.update(row_id("id", id), changes, version))
+            return _changed(id, await info.context.db.bots.update(bot_id, bot_fields(input), version))
 
     @strawberry.mutation(
         graphql_type=BotPayload | None, description="A bot's sign of life, now. No such bot is NOT_FOUND."

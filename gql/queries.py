@@ -19,7 +19,6 @@ from gql.arguments import (
     Start,
     Symbol,
     TimeframeOf,
-    bounded,
     given,
     given_as,
     paging,
@@ -37,8 +36,9 @@ from gql.context import Info
 from gql.cursors import BotCursor, CandleCursor, InstrumentCursor, RawTradeCursor, decoded, encoded
 from gql.status import Health, Stats
 from repos import domain, events
+from repos.bots import NAME_LIMIT
 from repos.domain import Bot, BotStatus, Candle, Instrument, Market, RawTrade, Series, label
-from repos.keyset import MOST
+from repos.keyset import DEFAULT
 from repos.market_data import CandleColumns
 
 SHORT_PAGE = 100
@@ -72,7 +72,7 @@ class Query:
     ) -> CountedConnection[Candle]:
         db = info.context.db.market_data
         series = Series.of(exchange, symbol, timeframe)
-        window = {"start": given("start", start), "end": given("end", end)}
+        window: dict[str, Any] = {"start": given("start", start), "end": given("end", end)}
 
         def place(name: str, cursor: str) -> datetime:
             return decoded(name, cursor, CandleCursor, **series._asdict()).start
@@ -102,11 +102,12 @@ class Query:
         end: End = UNSET,
         last: Last = UNSET,
     ) -> CandleColumns:
+        newest = given("last", last)
         return await info.context.db.market_data.columns(
             Series.of(exchange, symbol, timeframe),
             start=given("start", start),
             end=given("end", end),
-            **{} if last is UNSET else {"last": given("last", last)},
+            last=DEFAULT if newest is None else newest,
         )
 
     @strawberry.field(
@@ -160,7 +161,7 @@ class Query:
     async def bot_by_name(
         self, info: Info, name: Annotated[str, strawberry.argument(description="The bot's whole name.")]
     ) -> Bot | None:
-        return await info.context.db.bots.get_by_name(label("name", name, spaces=True))
+        return await info.context.db.bots.get_by_name(label("name", name, limit=NAME_LIMIT, spaces=True))
 
     @strawberry.field(
         graphql_type=BotConnection | None,
@@ -230,7 +231,7 @@ class Query:
         page = await info.context.db.instruments.page(
             label("exchange", exchange),
             given_as("search", search, partial(label, spaces=True)),
-            SHORT_PAGE if limit is None else bounded("first", limit, MOST),
+            SHORT_PAGE if limit is None else limit,
             given_as("after", after, place),
         )
         return Connection(page, lambda row: encoded(InstrumentCursor(row.exchange, row.symbol)))

@@ -1,0 +1,111 @@
+"""The application under test, and clients for it: HTTP in process, and graphql-transport-ws over a real socket."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import httpx2
+import uvicorn
+from websockets.asyncio.client import connect
+
+from gql.app import create_app
+from tests.builders import BTC_1M
+
+WAIT = 10.0
+"""Seconds after which a test gives up on a message."""
+
+
+def an_app(db, feed, collected=(BTC_1M,)):
+    return create_app(db, feed, collected=collected, bot_heartbeat_timeout=timedelta(seconds=60))
+
+
+@asynccontextmanager
+async def running(app) -> AsyncIterator[str]:
+    """`app` on a free port of a real server; yields host and port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()
+
+
+class Client:
+    """GraphQL by POST to an application in this process."""
+
+    def __init__(self, app) -> None:
+        transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+        self.http = httpx2.AsyncClient(transport=transport, base_url="http://test", timeout=WAIT)
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_) -> None:
+        await self.http.aclose()
+
+    async def post(self, query: str, **variables):
+        """The whole answer, as JSON."""
+        response = await self.http.post("/graphql", json={"query": query, "variables": variables})
+        return response.json()
+
+    async def ask(self, query: str, **variables):
+        """The data of an answer without errors."""
+        answer = await self.post(query, **variables)
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    async def refused(self, query: str, **variables):
+        """The code and message of the only error."""
+        [error] = (await self.post(query, **variables))["errors"]
+        return error["extensions"]["code"], error["message"]
+
+
+class Socket:
+    """Operations over one websocket, told apart by their names."""
+
+    def __init__(self, connection) -> None:
+        self.connection = connection
+
+    async def send(self, **message) -> None:
+        await self.connection.send(json.dumps(message))
+
+    async def receive(self):
+        async with asyncio.timeout(WAIT):
+            text = await self.connection.recv()
+        assert isinstance(text, str)
+        return json.loads(text)
+
+    async def subscribe(self, query: str, name: str = "1", **variables) -> None:
+        await self.send(id=name, type="subscribe", payload={"query": query, "variables": variables})
+
+    async def event(self, name: str = "1"):
+        """The data of the next event, which has no errors."""
+        message = await self.receive()
+        assert (message["id"], message["type"]) == (name, "next"), message
+        assert "errors" not in message["payload"], message
+        return message["payload"]["data"]
+
+    async def complete(self, name: str = "1") -> None:
+        await self.send(id=name, type="complete")
+
+    async def closed(self) -> int:
+        """The code that the connection was closed with."""
+        async with asyncio.timeout(WAIT):
+            await self.connection.wait_closed()
+        return self.connection.close_code
+
+
+@asynccontextmanager
+async def graphql_ws(address: str) -> AsyncIterator[Socket]:
+    """A websocket that was welcomed."""
+    async with connect(f"ws://{address}/graphql", subprotocols=["graphql-transport-ws"]) as connection:
+        client = Socket(connection)
+        await client.send(type="connection_init")
+        assert await client.receive() == {"type": "connection_ack"}
+        yield client
