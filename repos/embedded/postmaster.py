@@ -40,12 +40,14 @@ def read(data: Path) -> Postmaster | None:
     return Postmaster(int(lines[0]), Path(lines[4]) if len(lines) > 4 and lines[4] else None)
 
 
-def runs(pid: int, data: Path) -> bool:
-    """Whether that process is a server of this folder, not a zombie nor a program with the pid of a dead one."""
+def running(data: Path) -> psutil.Process | None:
+    """The server of the folder: not a zombie, nor a program that has the pid of a dead one."""
+    named = read(data)
     try:
-        return str(data) in psutil.Process(pid).cmdline()
+        process = None if named is None else psutil.Process(named.pid)
+        return process if process is not None and str(data) in process.cmdline() else None
     except psutil.Error:
-        return False
+        return None
 
 
 def disown(data: Path) -> None:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -59,6 +60,8 @@ class EmbeddedPostgres:
         self._log = self.data_dir / "postgresql.log"
         self._lock = DataLock(self.data_dir / "lock")
         self._busy = asyncio.Lock()
+        # Held by the threads that launch and end: such a thread goes on when the task that waits for it is cancelled.
+        self._working = threading.Lock()
         self._server: subprocess.Popen[bytes] | psutil.Process | None = None
         self._url: str | None = None
 
@@ -76,7 +79,7 @@ class EmbeddedPostgres:
         """
         async with self._busy:
             try:
-                if self._url is None or not self._runs():
+                if self._url is None or postmaster.running(self._data) is None:
                     self._url = await self._started()
             except OSError as error:
                 await asyncio.to_thread(self._end)
@@ -93,35 +96,38 @@ class EmbeddedPostgres:
         async with self._busy:
             await asyncio.to_thread(self._end)
 
-    def _runs(self) -> bool:
-        named = postmaster.read(self._data)
-        return named is not None and postmaster.runs(named.pid, self._data)
-
     async def _started(self) -> str:
         told = False
         while not self._own():
-            named = postmaster.read(self._data)
-            if named is not None and named.url is not None and await postmaster.answers(named.url):
-                return named.url
+            if url := await self._answering():
+                return url
             if not told:
                 log.info("Waiting for the process that owns the database", data_dir=str(self.data_dir))
                 told = True
             await asyncio.sleep(_POLL)
-        if isinstance(self._server, subprocess.Popen) and self._server.poll() is not None:
-            log.warning("The embedded PostgreSQL had ended", exit_code=self._server.returncode)
-        child = None
+        launched = False
         while True:
-            named = postmaster.read(self._data)
-            if named is not None and named.url is not None and await postmaster.answers(named.url):
-                if child is None and self._runs():
-                    self._server = psutil.Process(named.pid)
-                    log.info("Adopted the running database", data_dir=str(self.data_dir), pid=named.pid)
-                return named.url
-            if child is not None and child.poll() is not None:
+            url = await self._answering()
+            if url and not self._is_parent() and (adopted := postmaster.running(self._data)):
+                self._server = adopted
+                log.info("Adopted the running database", data_dir=str(self.data_dir), pid=adopted.pid)
+            if url:
+                return url
+            if not launched and postmaster.running(self._data) is None:
+                await asyncio.to_thread(self._launch)
+                launched = True
+            elif launched and not self._is_parent():
                 raise DatabaseUnavailable(f"the embedded PostgreSQL did not start: {self._last_words()}")
-            if child is None and not self._runs():
-                child = await asyncio.to_thread(self._launch)
             await asyncio.sleep(_POLL)
+
+    async def _answering(self) -> str | None:
+        """The URL of a server that takes connections."""
+        named = postmaster.read(self._data)
+        url = None if named is None else named.url
+        return url if url is not None and await postmaster.answers(url) else None
+
+    def _is_parent(self) -> bool:
+        return isinstance(self._server, subprocess.Popen) and self._server.poll() is None
 
     def _own(self) -> bool:
         """Whether we hold the lock, after trying to take it."""
@@ -132,9 +138,14 @@ class EmbeddedPostgres:
                 atexit.register(self._end)
         return self._lock.held
 
-    def _launch(self) -> subprocess.Popen[bytes]:
+    def _launch(self) -> None:
+        with self._working:
+            if not self._is_parent():
+                self._server = self._launched()
+
+    def _launched(self) -> subprocess.Popen[bytes]:
         account = server_account()
-        if account.run("test", "-x", self.data_dir)[0] != 0:
+        if account.user is not None and account.run("test", "-x", self.data_dir)[0] != 0:
             raise DatabaseUnavailable(
                 f"the user {NAME}, as whom PostgreSQL runs under root, can't reach {self.data_dir}; "
                 f"choose another --data-dir"
@@ -148,14 +159,12 @@ class EmbeddedPostgres:
             self._log.replace(self._log.with_suffix(".log.1"))
         output = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         try:
-            # Kept here, not by the caller: it may be cancelled meanwhile, and stop() must know the server.
-            self._server = child = account.spawn(
+            return account.spawn(
                 output, programs / "postgres", "-D", self._data, "-h", "", "-p", "5432",
                 "-k", self._sockets(account), "-c", "unix_socket_permissions=0700", *self._options,
             )  # fmt: skip
         finally:
             os.close(output)
-        return child
 
     def _initialise(self, account: Account, programs: Path) -> None:
         # Renamed when complete: an initdb that was cut short is begun anew.
@@ -182,19 +191,20 @@ class EmbeddedPostgres:
         return _end_of(self._log.read_text(errors="replace"))
 
     def _end(self) -> None:
-        self._url = None
-        if self._lock.held and self._server is not None:
-            named = postmaster.read(self._data)
-            with contextlib.suppress(psutil.NoSuchProcess):
-                # "Fast shutdown": open transactions are rolled back, and the data is left clean.
-                self._server.send_signal(signal.SIGINT)
-                self._server.wait()
-            if named is not None and named.sockets is not None and named.sockets != self._data:
-                with contextlib.suppress(OSError):
-                    named.sockets.rmdir()
-        self._server = None
-        self._lock.release()
-        atexit.unregister(self._end)
+        with self._working:
+            self._url = None
+            if self._lock.held and self._server is not None:
+                named = postmaster.read(self._data)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    # "Fast shutdown": open transactions are rolled back, and the data is left clean.
+                    self._server.send_signal(signal.SIGINT)
+                    self._server.wait()
+                if named is not None and named.sockets is not None and named.sockets != self._data:
+                    with contextlib.suppress(OSError):
+                        named.sockets.rmdir()
+            self._server = None
+            self._lock.release()
+            atexit.unregister(self._end)
 
 
 def _make(folder: Path) -> None:
