@@ -1,0 +1,214 @@
+"""Bots over the API: pages, changes, conflicts and candles in batches."""
+
+import pytest
+import sqlalchemy as sa
+
+from tests.builders import MINUTE, NOON, a_candle
+from tests.gql_server import Client, an_app
+
+pytestmark = pytest.mark.anyio
+
+CREATE = "mutation ($input: CreateBotInput!) { createBot(input: $input) { bot { id name status config version } } }"
+UPDATE = """
+mutation ($id: ID!, $input: UpdateBotInput!, $version: Int) {
+  updateBot(id: $id, input: $input, expectedVersion: $version) {
+    bot { name strategyName symbol timeframe status virtualBalance config lastHeartbeat isStale version }
+  }
+}
+"""
+
+
+def a_bot(**changes):
+    values = {
+        "name": "Mean Reverter",
+        "strategyName": "mean",
+        "symbol": "BTC-USDT",
+        "timeframe": "1m",
+        "virtualBalance": "1000.10",
+    }
+    return values | changes
+
+
+@pytest.fixture
+async def client(db, feed):
+    async with Client(an_app(db, feed)) as client:
+        yield client
+
+
+async def test_a_bot_is_created_found_and_deleted(client):
+    made = (await client.ask(CREATE, input=a_bot(config={"window": 5})))["createBot"]["bot"]
+
+    found = await client.ask(
+        """query ($id: ID!) {
+             bot(id: $id) { name exchange virtualBalance lastHeartbeat isStale createdAt updatedAt }
+             botByName(name: "Mean Reverter") { id }
+             bots { totalCount }
+           }""",
+        id=made["id"],
+    )
+    gone = await client.ask(
+        """mutation ($id: ID!) { a: deleteBot(id: $id) { deleted } b: deleteBot(id: $id) { deleted } }""",
+        id=made["id"],
+    )
+
+    assert made | {"id": ""} == {
+        "id": "",
+        "name": "Mean Reverter",
+        "status": "INACTIVE",
+        "config": {"window": 5},
+        "version": 1,
+    }
+    assert found["bot"]["createdAt"] == found["bot"].pop("updatedAt")
+    assert found["bot"].pop("createdAt").endswith("Z")
+    assert found["bot"] == {
+        "name": "Mean Reverter",
+        "exchange": "okx",
+        "virtualBalance": "1000.10",
+        "lastHeartbeat": None,
+        "isStale": False,
+    }
+    assert found["botByName"] == {"id": made["id"]}
+    assert found["bots"] == {"totalCount": "1"}
+    assert gone == {"a": {"deleted": True}, "b": {"deleted": False}}
+
+
+async def test_what_is_not_there_is_null_or_not_found(client):
+    nothing = await client.ask('{ bot(id: "7") { id } botByName(name: "nobody") { id } }')
+    update = await client.refused(UPDATE, id="7", input={"name": "x"})
+    heartbeat = await client.refused('mutation { recordHeartbeat(botId: "7") { bot { id } } }')
+
+    assert nothing == {"bot": None, "botByName": None}
+    assert update == heartbeat == ("NOT_FOUND", "There is no bot with the id 7")
+
+
+async def test_only_the_given_fields_change_and_null_clears_what_it_may(client):
+    id_ = (await client.ask(CREATE, input=a_bot(config={"a": 1})))["createBot"]["bot"]["id"]
+
+    changed = await client.ask(
+        UPDATE,
+        id=id_,
+        version=1,
+        input={"status": "ACTIVE", "timeframe": "60s", "lastHeartbeat": "2020-01-01T00:00:00Z"},
+    )
+    cleared = await client.ask(UPDATE, id=id_, input={"config": None, "lastHeartbeat": None})
+    alive = await client.ask(
+        "mutation ($id: ID!) { recordHeartbeat(botId: $id) { bot { lastHeartbeat isStale version } } }", id=id_
+    )
+
+    assert changed["updateBot"]["bot"] == {
+        "name": "Mean Reverter",
+        "strategyName": "mean",
+        "symbol": "BTC-USDT",
+        "timeframe": "1m",
+        "status": "ACTIVE",
+        "virtualBalance": "1000.10",
+        "config": {"a": 1},
+        "lastHeartbeat": "2020-01-01T00:00:00.000Z",
+        "isStale": True,
+        "version": 2,
+    }
+    assert cleared["updateBot"]["bot"]["config"] == {}
+    assert cleared["updateBot"]["bot"]["lastHeartbeat"] is None
+    assert alive["recordHeartbeat"]["bot"]["lastHeartbeat"] is not None
+    assert alive["recordHeartbeat"]["bot"]["isStale"] is False
+
+
+async def test_a_taken_name_and_an_old_version_conflict(client):
+    await client.ask(CREATE, input=a_bot())
+    other = (await client.ask(CREATE, input=a_bot(name="Other")))["createBot"]["bot"]["id"]
+
+    taken, _ = await client.refused(CREATE, input=a_bot())
+    renamed, _ = await client.refused(UPDATE, id=other, input={"name": "Mean Reverter"})
+    outdated, message = await client.refused(UPDATE, id=other, version=9, input={"status": "PAUSED"})
+
+    assert (taken, renamed, outdated) == ("CONFLICT", "CONFLICT", "CONFLICT")
+    assert "version" in message
+
+
+async def test_bots_come_in_pages_both_ways(client):
+    for number in range(5):
+        await client.ask(CREATE, input=a_bot(name=f"bot {number}", status="ACTIVE" if number else "PAUSED"))
+    query = """
+        query ($first: Int, $after: String, $last: Int, $before: String) {
+          bots(status: ACTIVE, symbol: "BTC-USDT", first: $first, after: $after, last: $last, before: $before) {
+            nodes { name } edges { cursor } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } totalCount
+          }
+        }"""
+
+    def names(page):
+        return [node["name"] for node in page["nodes"]]
+
+    whole = (await client.ask(query))["bots"]
+    first = (await client.ask(query, first=3))["bots"]
+    rest = (await client.ask(query, after=first["pageInfo"]["endCursor"]))["bots"]
+    ahead = (await client.ask(query, before=whole["edges"][2]["cursor"]))["bots"]
+    last = (await client.ask(query, last=1))["bots"]
+
+    assert names(whole) == ["bot 1", "bot 2", "bot 3", "bot 4"]
+    assert names(first) == ["bot 1", "bot 2", "bot 3"]
+    assert (first["pageInfo"]["hasNextPage"], first["totalCount"]) == (True, "4")
+    assert names(rest) == ["bot 4"]
+    assert names(ahead) == ["bot 1", "bot 2"]
+    assert names(last) == ["bot 4"]
+    assert (last["pageInfo"]["hasPreviousPage"], last["pageInfo"]["hasNextPage"]) == (True, False)
+
+
+async def test_the_latest_candles_of_all_bots_take_one_statement(client, db):
+    await db.market_data.upsert_candles([a_candle(), a_candle(start_time=NOON + MINUTE), a_candle(symbol="ETH-USDT")])
+    for number, symbol in enumerate(["BTC-USDT", "ETH-USDT", "BTC-USDT", "SOL-USDT"]):
+        await client.ask(CREATE, input=a_bot(name=f"bot {number}", symbol=symbol))
+    statements = []
+    sa.event.listen(db.engine.sync_engine, "before_cursor_execute", lambda *event: statements.append(event[2]))
+
+    data = await client.ask("{ bots { nodes { symbol latestCandle { startTime symbol } } } }")
+
+    latest = [(node["symbol"], node["latestCandle"]) for node in data["bots"]["nodes"]]
+    newest = {"startTime": "2024-01-01T12:01:00.000Z", "symbol": "BTC-USDT"}
+    assert latest == [
+        ("BTC-USDT", newest),
+        ("ETH-USDT", {"startTime": "2024-01-01T12:00:00.000Z", "symbol": "ETH-USDT"}),
+        ("BTC-USDT", newest),
+        ("SOL-USDT", None),
+    ]
+    assert len([text for text in statements if "market_data" in text]) == 1
+
+
+BAD = [
+    ('{ bot(id: "abc") { id } }', "id: "),
+    ('{ bot(id: "-1") { id } }', "id: "),
+    ("{ bot(id: 99999999999999999999) { id } }", "id: "),
+    (r'{ botByName(name: "nul\u0000") { id } }', "name: "),
+    ("{ bots(status: SLEEPING) { totalCount } }", "status: "),
+    ("{ bots(status: null) { totalCount } }", "status: "),
+    (r'{ bots(symbol: "\u0000") { totalCount } }', "symbol: "),
+    ('{ bots(symbol: "") { totalCount } }', "symbol: "),
+    ("{ bots(first: 10001) { totalCount } }", "first: "),
+    ("{ bots(last: -1) { totalCount } }", "last: "),
+    ("{ bots(first: 1, last: 1) { totalCount } }", "last: "),
+    ('{ bots(after: "eyJ9") { totalCount } }', "after: "),
+    ('mutation { recordHeartbeat(botId: "") { bot { id } } }', "botId: "),
+    ('mutation { deleteBot(id: "x") { deleted } }', "id: "),
+    ('mutation { updateBot(id: "x", input: {}) { bot { id } } }', "id: "),
+    ('mutation { updateBot(id: "1", input: {}, expectedVersion: null) { bot { id } } }', "expectedVersion: "),
+    ('mutation { updateBot(id: "1", input: {name: null}) { bot { id } } }', "input.name: "),
+    ('mutation { updateBot(id: "1", input: {strategyName: ""}) { bot { id } } }', "input.strategyName: "),
+    ('mutation { updateBot(id: "1", input: {virtualBalance: 1.5}) { bot { id } } }', "input.virtualBalance: "),
+    ('mutation { updateBot(id: "1", input: {config: [1]}) { bot { id } } }', "input.config: "),
+    (r'mutation { updateBot(id: "1", input: {config: {a: "\u0000"}}) { bot { id } } }', "input.config: "),
+]
+
+
+async def test_every_mistake_is_named(client):
+    for query, start in BAD:
+        code, message = await client.refused(query)
+
+        assert code == "BAD_USER_INPUT", query
+        assert message.startswith(start), query
+
+
+async def test_every_bad_bot_is_refused_by_the_name_of_its_field(client):
+    for changes in ({"name": "nul\0"}, {"name": "x" * 129}, {"symbol": ""}, {"exchange": " "}, {"config": "text"}):
+        code, message = await client.refused(CREATE, input=a_bot(**changes))
+
+        assert code == "BAD_USER_INPUT", changes
+        assert message.startswith(f"input.{next(iter(changes))}: "), changes

@@ -1,0 +1,143 @@
+"""Raw exchange data over the API."""
+
+import pytest
+
+from tests.builders import MINUTE, NOON, a_record
+from tests.gql_server import Client, an_app
+
+pytestmark = pytest.mark.anyio
+
+POINT = "mutation ($input: MarketDataPointInput!) { insertMarketDataPoint(input: $input) { stored } }"
+RAW = "mutation ($input: RawWebsocketDataInput!) { insertRawWebsocketData(input: $input) { stored } }"
+PAGE = """
+query ($type: String! = "trade", $first: Int, $after: String, $last: Int, $before: String, $start: DateTime) {
+  rawTrades(symbol: "BTC-USDT", dataType: $type, first: $first, after: $after, last: $last, before: $before,
+            start: $start) {
+    nodes { id exchange symbol timestamp dataType rawData
+            trade { exchange symbol tradeId timestamp price size side count } }
+    edges { cursor }
+    pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+  }
+}
+"""
+TRADE = {
+    "instId": "BTC-USDT",
+    "tradeId": "130639474",
+    "px": "42219.9",
+    "sz": "0.12060306",
+    "side": "buy",
+    "ts": "1704110400000",
+    "count": "3",
+}
+
+
+@pytest.fixture
+async def client(db, feed):
+    async with Client(an_app(db, feed)) as client:
+        yield client
+
+
+def a_point(**changes):
+    return {
+        "symbol": "BTC-USDT",
+        "timestamp": "2024-01-01T12:00:00Z",
+        "dataType": "TRADE",
+        "data": TRADE,
+    } | changes
+
+
+async def test_a_trade_is_stored_once_whole_and_decoded(client):
+    first = await client.ask(POINT, input=a_point())
+    second = await client.ask(POINT, input=a_point())
+    third = await client.ask(RAW, input={"symbol": "BTC-USDT", "dataType": "trade", "rawData": TRADE})
+    [node] = (await client.ask(PAGE))["rawTrades"]["nodes"]
+
+    stored = [answer.popitem()[1]["stored"] for answer in (first, second, third)]
+    assert stored == [True, False, False]
+    assert node.pop("id").isdigit()
+    assert node == {
+        "exchange": "okx",
+        "symbol": "BTC-USDT",
+        "timestamp": "2024-01-01T12:00:00.000Z",
+        "dataType": "trade",
+        "rawData": TRADE,
+        "trade": {
+            "exchange": "okx",
+            "symbol": "BTC-USDT",
+            "tradeId": "130639474",
+            "timestamp": "2024-01-01T12:00:00.000Z",
+            "price": "42219.9",
+            "size": "0.12060306",
+            "side": "BUY",
+            "count": 3,
+        },
+    }
+
+
+@pytest.mark.parametrize("data", [{"asks": [["1", "2"]], "deep": {"x": None}}, ["a", 1], "text", 7, 0.5])
+async def test_any_json_is_kept_under_any_name(client, data):
+    answer = await client.ask(RAW, input={"symbol": "BTC-USDT", "dataType": "raw_trade", "rawData": data})
+    [node] = (await client.ask(PAGE, type="raw_trade"))["rawTrades"]["nodes"]
+
+    assert answer["insertRawWebsocketData"]["stored"] is True
+    assert (node["rawData"], node["trade"]) == (data, None)
+
+
+async def test_rows_come_in_pages_both_ways(client, db):
+    await db.raw_trades.insert_trades(
+        [a_record(trade_id=number, timestamp=NOON + number * MINUTE) for number in range(1, 6)]
+    )
+
+    def ids(page):
+        return [node["trade"]["tradeId"] for node in page["nodes"]]
+
+    whole = (await client.ask(PAGE))["rawTrades"]
+    first = (await client.ask(PAGE, first=2))["rawTrades"]
+    behind = (await client.ask(PAGE, first=2, after=first["pageInfo"]["endCursor"]))["rawTrades"]
+    ahead = (await client.ask(PAGE, last=1, before=whole["edges"][3]["cursor"]))["rawTrades"]
+    late = (await client.ask(PAGE, start="2024-01-01T12:04:00Z"))["rawTrades"]
+
+    assert ids(whole) == ["1", "2", "3", "4", "5"]
+    assert ids(first) == ["1", "2"]
+    assert ids(behind) == ["3", "4"]
+    assert (behind["pageInfo"]["hasPreviousPage"], behind["pageInfo"]["hasNextPage"]) == (True, True)
+    assert ids(ahead) == ["3"]
+    assert ids(late) == ["4", "5"]
+
+
+async def test_every_mistake_is_named(client):
+    cases = [
+        (POINT, a_point(data=[1]), "input.data: "),
+        (POINT, a_point(data=TRADE | {"px": "NaN"}), "input.data.px: "),
+        (POINT, a_point(data=TRADE | {"side": "hold"}), "input.data.side: "),
+        (POINT, a_point(timestamp="2024-01-01T12:00:01Z"), "input.timestamp: "),
+        (POINT, a_point(symbol="a b"), "input.symbol: "),
+        (POINT, a_point(data={"a": "\0"}), "Variable '$input' has invalid value at .data: "),
+        (RAW, {"symbol": "X", "dataType": "", "rawData": 1}, "input.dataType: "),
+        (RAW, {"symbol": "X", "dataType": "trade", "rawData": {"tradeId": "1"}}, "input.rawData."),
+        (RAW, {"symbol": "X", "dataType": "x", "rawData": 1, "timestamp": None}, "input.timestamp: "),
+        (RAW, {"symbol": "X", "dataType": "x\0", "rawData": 1}, "input.dataType: "),
+    ]
+    for mutation, sent, start in cases:
+        code, message = await client.refused(mutation, input=sent)
+
+        assert (code, message[: len(start)]) == ("BAD_USER_INPUT", start)
+
+    for arguments, start in [
+        ('dataType: ""', "dataType: "),
+        ("first: 10001", "first: "),
+        ('after: "x"', "after: "),
+        ('start: "2024-01-02T00:00:00Z", end: "2024-01-01T00:00:00Z"', "start: "),
+    ]:
+        code, message = await client.refused(f'{{ rawTrades(symbol: "X", {arguments}) {{ nodes {{ id }} }} }}')
+
+        assert (code, message[: len(start)]) == ("BAD_USER_INPUT", start)
+
+
+async def test_a_cursor_of_other_data_is_refused(client, db):
+    await db.raw_trades.insert_trades([a_record()])
+    cursor = (await client.ask(PAGE))["rawTrades"]["pageInfo"]["endCursor"]
+
+    code, message = await client.refused(PAGE, after=cursor, type="orderbook")
+
+    assert (code, message) == ("BAD_USER_INPUT", "after: is a cursor of data type 'trade', not 'orderbook'")
