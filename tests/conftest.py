@@ -6,6 +6,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -46,17 +47,11 @@ def server_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def database_url(server_url: str) -> Iterator[str]:
-    """The URL of a migrated database of these tests alone."""
-    name = f"candleql_{secrets.token_hex(4)}_test"
-    server = urlsplit(server_url)
-    url = f"postgresql://{server.netloc}/{name}?{server.query}"
-    asyncio.run(_execute(server_url, f"CREATE DATABASE {name}"))
-    try:
-        asyncio.run(migrate(url))
+async def database_url(server_url: str, anyio_backend: str) -> AsyncIterator[str]:  # noqa: ARG001
+    """The URL of a migrated database of these tests alone; with the backend among its needs, for plain tests too."""
+    async with a_database(server_url) as url:
+        await migrate(url)
         yield url
-    finally:
-        asyncio.run(_execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture
@@ -71,6 +66,18 @@ async def db(database_url: str) -> AsyncIterator[DatabaseOperations]:
 async def feed(db: DatabaseOperations) -> AsyncIterator[Feed]:
     async with Feed(db) as feed:
         yield feed
+
+
+@asynccontextmanager
+async def a_database(server_url: str) -> AsyncIterator[str]:
+    """The URL of a database made for these tests, dropped at the end."""
+    name = f"candleql_{secrets.token_hex(4)}_test"
+    server = urlsplit(server_url)
+    await _execute(server_url, f"CREATE DATABASE {name}")
+    try:
+        yield f"postgresql://{server.netloc}/{name}?{server.query}"
+    finally:
+        await _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 async def empty(url: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import asyncpg
 import sqlalchemy as sa
@@ -12,6 +13,9 @@ from sqlalchemy.pool import NullPool
 
 from repos.base import translated
 from repos.errors import DatabaseOperationError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 FOLDER = Path(__file__).parent
 KNOWN = sorted(path.name.partition("_")[0] for path in (FOLDER / "versions").glob("[0-9]*_*.py"))
@@ -69,8 +73,14 @@ async def _revision(url: str) -> str | None:
 def _upgrade(connection: sa.Connection) -> None:
     # Imported when there is work: that takes longer than all else that a start does here.
     from alembic import command
+
+    command.upgrade(alembic_config(connection), "head")
+
+
+def alembic_config(connection: sa.Connection) -> "Config":
+    """What Alembic's commands need to work on that connection."""
     from alembic.config import Config
 
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(FOLDER))
-    command.upgrade(config, "head")
+    return config
