@@ -1,0 +1,217 @@
+"""Raw exchange data in a real database: every trade once, whole, and in an order that readers can follow."""
+
+import asyncio
+from datetime import timedelta
+
+import orjson
+import pytest
+
+from repos.domain import DataType, InvalidValue, MarketDataPoint
+from repos.feed.news import Tape
+from repos.operations import DatabaseOperations
+from tests.builders import NOON, a_record, a_trade
+
+pytestmark = pytest.mark.anyio
+
+SECOND = timedelta(seconds=1)
+BTC = Tape("okx", "BTC-USDT")
+
+
+async def add(db: DatabaseOperations, *ids: int | tuple[int, int]) -> list[int]:
+    """Store matches of these ids, or aggregates (first, last); the ids that were new."""
+    records = []
+    for one in ids:
+        first, last = one if isinstance(one, tuple) else (one, one)
+        records.append(a_record(trade_id=last, count=last - first + 1, timestamp=NOON + last * SECOND))
+    return [trade.trade_id for trade in await db.raw_trades.insert_trades(records)]
+
+
+async def test_a_trade_is_stored_once_and_whole(db):
+    record = a_record(trade_id=7, price="0.00001234")
+
+    first = await db.raw_trades.insert_trades([record, record])
+    second = await db.raw_trades.insert_trades([record])
+
+    (row,) = await db.raw_trades.get_raw_trades("BTC-USDT", "trade", NOON, NOON + SECOND)
+    assert (first, second) == ([record.trade], [])
+    assert row.raw_data == orjson.loads(record.raw)
+    assert row.trade == record.trade
+
+
+async def test_new_trades_come_back_by_id_whatever_their_order(db):
+    assert await add(db, 3, 1, 2) == [1, 2, 3]
+    assert await add(db, 5, 2, 4) == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("before", "then", "stored", "kept"),
+    [
+        pytest.param([(4, 6)], [4, 5, 6, 7], [7], [6, 7], id="matches inside a stored aggregate are known"),
+        pytest.param([(4, 6)], [3], [3], [3, 6], id="a match beside it is not"),
+        pytest.param([4, 5, 6], [(4, 6)], [], [4, 5, 6], id="an aggregate of stored matches is known"),
+        pytest.param([4], [(4, 6)], [6], [6], id="an aggregate of more than is stored stands for all"),
+        pytest.param([], [(4, 6), 5, 4], [6], [6], id="within a batch as well"),
+        pytest.param([(4, 6)], [(4, 6)], [], [6], id="the same aggregate twice"),
+    ],
+)
+async def test_aggregates_and_matches_of_one_order_count_once(db, before, then, stored, kept):
+    await add(db, *before)
+
+    new = await add(db, *then)
+
+    read = await db.raw_trades.trades_between(*BTC, NOON, NOON + 100 * SECOND)
+    assert (new, [trade.trade_id for trade in read]) == (stored, kept)
+
+
+async def test_ids_of_symbols_do_not_meet(db):
+    stored = await db.raw_trades.insert_trades([a_record(symbol="ETH-USDT"), a_record()])
+
+    assert [trade.symbol for trade in stored] == ["BTC-USDT", "ETH-USDT"]
+
+
+async def test_a_match_is_known_by_itself_or_inside_an_aggregate(db):
+    await add(db, 1, (4, 6))
+
+    known = [await db.raw_trades.has_trade(*BTC, number) for number in range(8)]
+
+    assert known == [False, True, False, False, True, True, True, False]
+
+
+async def test_the_last_trade_has_the_highest_id(db):
+    assert await db.raw_trades.last_trade(*BTC) is None
+    await add(db, 5)
+    await add(db, 2)
+
+    assert (await db.raw_trades.last_trade(*BTC)).trade_id == 5
+
+
+async def test_the_tape_is_in_the_order_of_writing(db):
+    await add(db, 5)
+    await add(db, 2, 3)
+    (_, first), (middle, _), _ = await db.raw_trades.tape(*BTC, after=0, limit=10)
+
+    rest = await db.raw_trades.tape(*BTC, after=middle, limit=10)
+    newest, end = await db.raw_trades.newest_tape(*BTC, 2)
+
+    assert first.trade_id == 5
+    assert [trade.trade_id for _, trade in rest] == [3]
+    assert [trade.trade_id for trade in newest] == [2, 3]
+    assert {BTC: end} == await db.raw_trades.last_ids([BTC])
+    assert await db.raw_trades.last_ids([]) == {}
+    assert await db.raw_trades.newest_tape("okx", "NONE", 5) == ([], 0)
+
+
+async def test_a_reader_of_the_tape_misses_nothing_of_concurrent_writers(db):
+    seen: list[int] = []
+
+    async def read() -> None:
+        after = 0
+        while len(seen) < 90:
+            for row, trade in await db.raw_trades.tape(*BTC, after=after, limit=7):
+                seen.append(trade.trade_id)
+                after = row
+
+    async def write(writer: int) -> None:
+        for turn in range(15):
+            number = writer * 100 + turn * 2
+            await add(db, number, number + 1)
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        tasks.create_task(read())
+        for writer in range(3):
+            tasks.create_task(write(writer))
+
+    assert len(set(seen)) == 90
+
+
+async def test_any_object_can_be_stored_under_any_name(db):
+    stored = await db.raw_trades.insert_raw_websocket_data(
+        "okx", "BTC-USDT", "raw_trade", {"instId": "BTC-USDT", "px": "50000", "sz": "0.1"}, NOON
+    )
+
+    (row,) = await db.raw_trades.get_raw_trades("BTC-USDT", "raw_trade", NOON, NOON + SECOND)
+    assert stored
+    assert (row.raw_data["px"], row.trade, row.timestamp) == ("50000", None, NOON)
+
+
+async def test_a_point_without_trade_id_is_stored_each_time(db):
+    point = MarketDataPoint("okx", "BTC-USDT", NOON, DataType.TRADE, {"price": 50000, "size": 0.1, "side": "buy"})
+
+    both = [await db.raw_trades.insert_market_data_point(point) for _ in range(2)]
+
+    rows = await db.raw_trades.get_raw_trades("BTC-USDT", "trade", NOON, NOON + SECOND, limit=10)
+    assert (both, len(rows)) == ([True, True], 2)
+
+
+async def test_a_point_that_is_a_trade_is_stored_once(db):
+    data = orjson.loads(a_record().raw)
+    point = MarketDataPoint("okx", "BTC-USDT", NOON, DataType.TRADE, data)
+
+    both = [await db.raw_trades.insert_market_data_point(point) for _ in range(2)]
+
+    assert both == [True, False]
+    assert await db.raw_trades.has_trade(*BTC, 1)
+
+
+async def test_a_trade_takes_its_own_time_and_no_other(db):
+    data = orjson.loads(a_record().raw)
+
+    await db.raw_trades.insert_raw_websocket_data("okx", "BTC-USDT", "trade", data)
+    with pytest.raises(InvalidValue, match=r"timestamp: .* is not the trade's own"):
+        await db.raw_trades.insert_raw_websocket_data("okx", "BTC-USDT", "trade", data, NOON + SECOND)
+
+    assert await db.raw_trades.last_trade(*BTC) == a_trade()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param({"a": ["b\0"]}, id="a NUL character"),
+        pytest.param({"a": "\ud800"}, id="a lone surrogate"),
+        pytest.param({"a": 2**70}, id="a number that is too long"),
+        pytest.param({"a": {1, 2}}, id="a set"),
+    ],
+)
+async def test_what_cannot_be_stored_is_refused(db, value):
+    with pytest.raises(InvalidValue) as refused:
+        await db.raw_trades.insert_raw_websocket_data("okx", "BTC-USDT", "ticker", value)
+
+    assert refused.value.name == "raw_data"
+
+
+async def test_an_escaped_backslash_before_u0000_is_no_nul(db):
+    assert await db.raw_trades.insert_raw_websocket_data("okx", "BTC-USDT", "ticker", {"a": "\\u0000"}, NOON)
+
+    (row,) = await db.raw_trades.get_raw_trades("BTC-USDT", "ticker", NOON, NOON + SECOND)
+    assert row.raw_data == {"a": "\\u0000"}
+
+
+async def test_points_of_other_channels_go_in_together(db):
+    points = [
+        MarketDataPoint("okx", "BTC-USDT", NOON + n * SECOND, DataType.TICKER, {"last": str(n)}) for n in range(3)
+    ]
+
+    assert await db.raw_trades.insert_points(points) == 3
+    assert await db.raw_trades.insert_points([]) == 0
+    rows = await db.raw_trades.get_raw_trades("BTC-USDT", "ticker", NOON, NOON + 2 * SECOND)
+    assert [row.raw_data["last"] for row in rows] == ["0", "1"]
+
+
+async def test_pages_are_cut_by_time_and_id(db):
+    await db.raw_trades.insert_trades([a_record(trade_id=number) for number in range(5)])
+    page = await db.raw_trades.page(*BTC, "trade", first=2)
+
+    last = page.rows[-1]
+    rest = await db.raw_trades.page(*BTC, "trade", after=(last.timestamp, last.id))
+    back = await db.raw_trades.page(*BTC, "trade", last=1, before=(last.timestamp, last.id))
+
+    assert [row.trade.trade_id for row in page.rows] == [0, 1]
+    assert ([row.trade.trade_id for row in rest.rows], rest.has_next, rest.has_previous) == ([2, 3, 4], False, True)
+    assert [row.trade.trade_id for row in back.rows] == [0]
+
+
+async def test_a_wrong_range_or_limit_is_refused(db):
+    with pytest.raises(InvalidValue, match="start: .* is after end"):
+        await db.raw_trades.get_raw_trades("BTC-USDT", "trade", NOON + SECOND, NOON)
+    with pytest.raises(InvalidValue, match="limit: -1 is negative"):
+        await db.raw_trades.get_raw_trades("BTC-USDT", "trade", NOON, NOON + SECOND, limit=-1)
