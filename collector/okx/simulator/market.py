@@ -118,10 +118,10 @@ class Market:
             yield self.slot(index)
 
     def _shares(self, hour: int) -> list[int]:
-        """How many matches of the hour come before each of its minutes, and 61st the whole."""
+        """How many matches of the hour come before each of its minutes, and of the whole hour."""
         dice = throw(self._seed, -1 - hour, 120)
         weights = [WEIGHT[dice[m]] if dice[60 + m] >= self.spec.quiet else 0 for m in range(60)]
-        total = sum(weights) or 1
+        total = sum(weights)
         return [self._per_hour * share // total for share in accumulate(weights, initial=0)]
 
     def _slot_of(self, match_id: int) -> int:
@@ -132,61 +132,54 @@ class Market:
         slot = ((inside - shares[minute] + 1) * self._slots_per_minute - 1) // count
         return (hour * 60 + minute) * self._slots_per_minute + slot
 
-    def _make(self, index: int) -> Slot:
+    def _extent(self, index: int) -> tuple[int, int]:
+        """The first id of a slot and the number of its matches."""
         minute, part = divmod(index, self._slots_per_minute)
         hour, of_hour = divmod(minute, 60)
         shares = self._hour(hour)
         count = shares[of_hour + 1] - shares[of_hour]
-        begin = count * part // self._slots_per_minute
-        count = count * (part + 1) // self._slots_per_minute - begin
-        first_id = hour * self._per_hour + shares[of_hour] + begin
-        dice = throw(self._seed, index, 6 * count + 1)
+        begin, end = count * part // self._slots_per_minute, count * (part + 1) // self._slots_per_minute
+        return hour * self._per_hour + shares[of_hour] + begin, end - begin
 
-        takes: list[int] = []
-        left = count
-        for byte in dice[:count]:
-            if left <= 0:
-                break
-            takes.append(min(MATCHES[byte], left))
-            left -= takes[-1]
+    def _make(self, index: int) -> Slot:
+        first_id, count = self._extent(index)
+        if not count:
+            return Slot(first_id, [], [], [], [], [])
+        dice = throw(self._seed, index, 5 * count + 1)
+        waits, steps, kinds, sizes = (dice[start : start + count] for start in range(count + 1, len(dice), count))
+        takes = list(_takes(dice[:count], count))
         orders = len(takes)
-        gaps = list(accumulate(map(GAP.__getitem__, dice[count : count + orders + 1])))
-        start, span = LISTED + index * self.slot_length, gaps[-1]
-        times = [start + gap * self.slot_length // span for gap in gaps[:orders]]
-
-        # The path is a random walk between two levels: a bridge, so that neighbouring slots meet.
-        walk = list(accumulate(map(STEP.__getitem__, dice[2 * count : 2 * count + orders])))
-        fall = walk[-1] if walk else 0
-        scale = self._swing // (1 + isqrt(2 * orders))
-        low, high = self._level(index), self._level(index + 1)
-        marks = [(byte & 1) | (2 if byte >= 252 else 0) for byte in dice[3 * count : 3 * count + orders]]
+        ends = list(accumulate(map(GAP.__getitem__, dice[count : count + orders + 1])))
+        start = LISTED + index * self.slot_length
+        times = [start + end * self.slot_length // ends[-1] for end in ends[:-1]]
+        marks = [(byte & 1) | (2 if byte >= 252 else 0) for byte in kinds[:orders]]
+        path = self._path(index, list(accumulate(map(STEP.__getitem__, steps[:orders]))))
+        # The taker pays the spread of a tick, and a large order eats through a level after its second match.
         prices = [
-            (low + ((high - low) * (i + 1) + (walk[i] * orders - fall * (i + 1)) * scale) // orders >> _FRACTION)
-            + (mark & 1)
-            for i, mark in enumerate(marks)
+            price + (mark & 1) + (0 if place < 2 else 1 if mark & 1 else -1)
+            for price, mark, matches in zip(path, marks, takes, strict=True)
+            for place in range(matches)
         ]
-
         typical = self.spec.typical_size
-        sizes = [
-            (typical * ((1 + jitter << 7 + byte.bit_count() + fine.bit_count()) + byte * fine) >> 22) + 1
-            for byte, fine, jitter in zip(
-                dice[4 * count : 5 * count], dice[5 * count : 6 * count], dice[count : 2 * count], strict=True
-            )
-        ]
-        heads = list(accumulate(takes, initial=0))
-        # An order of three or more matches eats through a price level after its second.
         return Slot(
             first_id,
             list(chain.from_iterable(map(repeat, times, takes))),
+            prices,
             [
-                p + (0 if i < 2 else 1 if m & 1 else -1)
-                for p, m, n in zip(prices, marks, takes, strict=True)
-                for i in range(n)
+                (typical * ((1 + fine << 7 + byte.bit_count() + fine.bit_count()) + byte * fine) >> 22) + 1
+                for byte, fine in zip(sizes, waits, strict=True)
             ],
-            sizes,
-            list(chain.from_iterable(map(repeat, heads, takes))),
+            list(chain.from_iterable(map(repeat, accumulate(takes, initial=0), takes))),
             list(chain.from_iterable(map(repeat, marks, takes))),
         )
+
+    def _path(self, index: int, walk: list[int]) -> list[int]:
+        """Prices in ticks: a random walk bent so that it leads from this slot's level to the next's."""
+        steps = len(walk)
+        scale = self._swing // (1 + isqrt(2 * steps))
+        low, high = self._level(index), self._level(index + 1)
+        slope = high - low - walk[-1] * scale
+        return [low + step * scale + slope * place // steps >> _FRACTION for place, step in enumerate(walk, 1)]
 
     def _price_at(self, index: int) -> int:
         """The level at the beginning of a slot, in 1/256 ticks: swings of all lengths laid over each other."""
@@ -196,3 +189,12 @@ class Market:
             here, there = (mix(seed + whole) >> 48) - 32_768, (mix(seed + whole + 1) >> 48) - 32_768
             level += ((here << k) + (there - here) * part) * width >> (k + 15)
         return level
+
+
+def _takes(dice: bytes, left: int) -> Iterator[int]:
+    """How many matches each order makes of the `left` ones there are."""
+    for byte in dice:
+        if left <= 0:
+            return
+        yield min(MATCHES[byte], left)
+        left -= MATCHES[byte]
