@@ -206,6 +206,7 @@ def test_an_arg_that_the_exchange_ends_by_itself_is_asked_for_again():
 
 def test_a_ping_is_due_every_twenty_seconds_whatever_arrives():
     session = Session([], 0.0)
+    session.frames(0.0)
 
     assert session.wake_at() == PING_EVERY
     assert session.frames(PING_EVERY - 0.1) == []

@@ -151,9 +151,8 @@ class OKXRest:
         try:
             reply = _decode_reply(body)
         except (msgspec.DecodeError, RecursionError) as error:
-            if _is_temporary(status):
-                raise OKXUnavailable("", f"HTTP {status}", path) from error
-            raise OKXError("", f"HTTP {status} with a reply that is not OKX's JSON: {body[:80]!r}", path) from error
+            failure = OKXUnavailable if status == httpx2.codes.OK or _is_temporary(status) else OKXError
+            raise failure("", f"HTTP {status} with a reply that is not OKX's JSON: {body[:80]!r}", path) from error
         code, message = str(reply.code), reply.msg or f"HTTP {status}"
         if _is_temporary(status) or code in _BUSY:
             raise OKXUnavailable(code, message, path)
@@ -172,10 +171,8 @@ class OKXRest:
                     body += chunk
                     if len(body) > MAX_REPLY:
                         raise OKXError("", f"the reply is longer than {MAX_REPLY} bytes", path)
-        except (httpx2.TransportError, TimeoutError) as error:
+        except (httpx2.RequestError, TimeoutError) as error:
             raise OKXUnavailable("", f"{type(error).__name__} {error}".strip(), path) from error
-        except httpx2.RequestError as error:
-            raise OKXError("", f"{type(error).__name__} {error}".strip(), path) from error
         return response.status_code, bytes(body)
 
 

@@ -94,18 +94,20 @@ class OKXStream:
             await self._pace.wait(CONNECTIONS, "okx")
             began = clock()
             try:
-                async with self._connect() as socket:
+                socket = await self._connect()
+                try:
                     session = Session(self._wanted, clock())
                     self.session, self._socket = session, socket
                     yield Connected()
                     while self._wanted and not session.is_ending:
                         for event in await self._turn(socket, session):
                             yield event
+                finally:
+                    self.session = self._socket = None
+                    await _close(socket)
                 reason = "the exchange announced its end" if session.is_ending else "nothing is wanted any more"
-            except (OSError, WebSocketException, UnicodeDecodeError) as error:
+            except (OSError, WebSocketException) as error:
                 reason = f"{type(error).__name__}: {error}"
-            finally:
-                self.session = self._socket = None
             yield Disconnected(reason)
             if clock() - began >= STABLE_AFTER:
                 delays = self._delays()
@@ -173,3 +175,12 @@ class OKXStream:
     async def _send_at_once(self, socket: ClientConnection, session: Session) -> None:
         with suppress(ConnectionClosed, TimeoutError):  # events() notices, and the next connection asks for all
             await self._send(socket, session)
+
+
+async def _close(socket: ClientConnection) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(socket.close())
+        # What is unread must be, or the exchange's side of the closing handshake stays behind it.
+        with suppress(ConnectionClosed):
+            while True:
+                await socket.recv()
