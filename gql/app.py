@@ -5,7 +5,6 @@ from datetime import timedelta
 from uuid import uuid4
 
 import structlog
-from repos.operations import DatabaseOperations
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +15,7 @@ from gql.errors import INTERNAL
 from gql.view import GraphQLView, json_response, refusal
 from repos.domain import Series
 from repos.feed.hub import Feed
+from repos.operations import DatabaseOperations
 
 log = structlog.get_logger(__name__)
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import strawberry
-from repos.operations import DatabaseOperations
 from starlette.status import WS_1013_TRY_AGAIN_LATER
 from starlette.websockets import WebSocket, WebSocketState
 from strawberry.dataloader import DataLoader
 
 from repos.domain import Candle, Instrument, Series
 from repos.feed.hub import Feed
+from repos.operations import DatabaseOperations
 
 InstrumentKey = tuple[str, str]
 """Exchange and symbol."""

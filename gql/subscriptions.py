@@ -29,7 +29,7 @@ Resume = Annotated[
 Snapshot = Annotated[int, strawberry.argument(description="So many of the newest stored to begin with; 0 to 1,000.")]
 
 
-async def _live(context: Context, happened: AsyncIterator[T]) -> AsyncGenerator[T, None]:
+async def live(context: Context, happened: AsyncIterator[T]) -> AsyncGenerator[T, None]:
     """What happened, until the client has enough; a client that is too slow loses its websocket and comes back."""
     async with aclosing(cast("AsyncGenerator[T, None]", happened)):
         try:
@@ -64,7 +64,7 @@ class Subscription:
         series = Series.of(exchange, symbol, timeframe)
         position = given_as("after", after, lambda name, text: live_position(name, text, series))
         newest = bounded("snapshot", snapshot, MOST_SNAPSHOT)
-        return _live(info.context, info.context.feed.candles(series, position, newest))
+        return live(info.context, info.context.feed.candles(series, position, newest))
 
     @strawberry.subscription(
         graphql_type=AsyncGenerator[types.CandleEvent, None],
@@ -80,7 +80,7 @@ class Subscription:
         for index, item in enumerate(series):
             with inside(f"series[{index}]"):
                 watched.append(item.series())
-        return _live(info.context, info.context.feed.watch(watched))
+        return live(info.context, info.context.feed.watch(watched))
 
     @strawberry.subscription(
         graphql_type=AsyncGenerator[types.TradesEvent, None],
@@ -98,18 +98,18 @@ class Subscription:
         tape = {"exchange": label("exchange", exchange), "symbol": label("symbol", symbol)}
         position = given_as("after", after, lambda name, text: decoded(name, text, TapeCursor, **tape).id)
         newest = bounded("snapshot", snapshot, MOST_SNAPSHOT)
-        return _live(info.context, info.context.feed.trades(exchange, symbol, position, newest))
+        return live(info.context, info.context.feed.trades(exchange, symbol, position, newest))
 
     @strawberry.subscription(
         graphql_type=AsyncGenerator[types.BotEvent, None],
         description="Every change of a bot, and every bot that falls silent.",
     )
     def bots(self, info: Info) -> AsyncGenerator[events.BotEvent, None]:
-        return _live(info.context, info.context.feed.bots())
+        return live(info.context, info.context.feed.bots())
 
     @strawberry.subscription(
         graphql_type=AsyncGenerator[Health, None],
         description="The health now, and again every few seconds.",
     )
     def health(self, info: Info) -> AsyncGenerator[events.Health, None]:
-        return _live(info.context, info.context.feed.health())
+        return live(info.context, info.context.feed.health())

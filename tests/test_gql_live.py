@@ -1,0 +1,420 @@
+"""Subscriptions over real sockets, endings included."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+
+import httpx2
+import pytest
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+from websockets.asyncio.client import connect
+
+from gql.context import Resources
+from gql.errors import ValidationCodes
+from gql.scalars import SCALARS
+from gql.schema import Schema
+from gql.subscriptions import live
+from gql.view import GraphQLView
+from repos.errors import MailboxOverflow
+from repos.events import FeedHealth
+from repos.feed.news import FeedHealthNews, FormingNews
+from tests.builders import MINUTE, NOON, a_candle, a_record
+from tests.gql_server import WAIT, Client, an_app, graphql_ws, running
+
+pytestmark = pytest.mark.anyio
+
+CANDLES = """
+subscription ($after: String, $snapshot: Int! = 1) {
+  candles(symbol: "BTC-USDT", timeframe: "1m", after: $after, snapshot: $snapshot) {
+    kind cursor candle { startTime close isFinal } gap { start end }
+  }
+}
+"""
+
+
+@pytest.fixture
+async def app(db, feed):
+    return an_app(db, feed)
+
+
+@pytest.fixture
+async def address(app):
+    async with running(app) as address:
+        yield address
+
+
+@pytest.fixture
+async def socket(address):
+    async with graphql_ws(address) as socket:
+        yield socket
+
+
+async def until_followed(feed, by):
+    """Wait until so many subscriptions follow something in this process."""
+    async with asyncio.timeout(WAIT):
+        while feed.topics.followers != by:
+            await asyncio.sleep(0)
+
+
+def told(event):
+    candle = event["candles"]["candle"]
+    return event["candles"]["kind"], candle["startTime"][11:16], candle["close"], candle["isFinal"]
+
+
+async def test_a_snapshot_is_followed_by_every_change(socket, db):
+    await db.market_data.upsert_candles([a_candle(start_time=NOON + n * MINUTE) for n in range(3)])
+
+    await socket.subscribe(CANDLES, snapshot=2)
+    events = [told(await socket.event()), told(await socket.event())]
+    await db.bus.publish(FormingNews([a_candle(start_time=NOON + 3 * MINUTE, close=90, is_final=False)]))
+    events.append(told(await socket.event()))
+    await db.market_data.upsert_candle(a_candle(start_time=NOON + 3 * MINUTE, close=91))
+    events.append(told(await socket.event()))
+    await db.market_data.upsert_candle(a_candle(close=92), force_update=True)
+    events.append(told(await socket.event()))
+
+    assert events == [
+        ("SNAPSHOT", "12:01", "101", True),
+        ("SNAPSHOT", "12:02", "101", True),
+        ("FORMING", "12:03", "90", False),
+        ("CLOSED", "12:03", "91", True),
+        ("CORRECTED", "12:00", "92", True),
+    ]
+
+
+async def test_a_live_cursor_hands_over_from_a_page_to_the_feed(app, socket, db):
+    await db.market_data.upsert_candles([a_candle(start_time=NOON + n * MINUTE) for n in range(2)])
+    async with Client(app) as client:
+        page = await client.ask('{ candles(symbol: "BTC-USDT", timeframe: "1m") { nodes { open } liveCursor } }')
+        columns = await client.ask('{ candleSeries(symbol: "BTC-USDT", timeframe: "1m") { liveCursor } }')
+    await db.market_data.upsert_candle(a_candle(close=99), force_update=True)
+    await db.market_data.upsert_candle(a_candle(start_time=NOON + 2 * MINUTE))
+    await db.market_data.upsert_candle(a_candle(start_time=NOON + 2 * MINUTE, close=98), force_update=True)
+
+    await socket.subscribe(CANDLES, after=page["candles"]["liveCursor"])
+    missed = [await socket.event(), await socket.event()]
+    await db.market_data.upsert_candle(a_candle(start_time=NOON + 3 * MINUTE))
+    live_event = await socket.event()
+    await socket.complete()
+    await socket.subscribe(CANDLES, name="2", after=missed[0]["candles"]["cursor"])
+    again = [await socket.event("2"), await socket.event("2")]
+
+    assert page["candles"]["liveCursor"] == columns["candleSeries"]["liveCursor"]
+    assert [told(event) for event in missed] == [
+        ("CORRECTED", "12:00", "99", True),
+        ("CLOSED", "12:02", "98", True),
+    ]
+    assert told(live_event) == ("CLOSED", "12:03", "101", True)
+    assert again == [missed[1], live_event]
+
+
+async def test_a_candle_of_another_process_arrives(socket, feed, database_url):
+    await socket.subscribe(CANDLES, snapshot=0)
+    await until_followed(feed, by=1)
+
+    script = (
+        "import asyncio, sys\n"
+        "from repos.operations import DatabaseOperations\n"
+        "from tests.builders import a_candle\n"
+        "async def write():\n"
+        "    async with DatabaseOperations(sys.argv[1]) as db:\n"
+        "        await db.market_data.upsert_candle(a_candle(close='123.45'))\n"
+        "asyncio.run(write())\n"
+    )
+    writer = await asyncio.create_subprocess_exec(sys.executable, "-c", script, database_url)
+    event = await socket.event()
+
+    assert await writer.wait() == 0
+    assert told(event) == ("CLOSED", "12:00", "123.45", True)
+
+
+async def test_a_watch_list_brings_each_series_in_its_newest_state(socket, db):
+    await db.market_data.upsert_candles([a_candle(), a_candle(symbol="ETH-USDT", close=50)])
+
+    await socket.subscribe(
+        """subscription ($series: [SeriesInput!]!) {
+             watchCandles(series: $series) { kind candle { symbol close } } }""",
+        series=[{"symbol": symbol, "timeframe": "60s"} for symbol in ("BTC-USDT", "ETH-USDT", "SOL-USDT")],
+    )
+    first = [await socket.event(), await socket.event()]
+    await db.market_data.upsert_candle(a_candle(symbol="SOL-USDT", close=7))
+    third = await socket.event()
+
+    snapshots = {(e["watchCandles"]["kind"], e["watchCandles"]["candle"]["symbol"]) for e in first}
+    assert snapshots == {("SNAPSHOT", "BTC-USDT"), ("SNAPSHOT", "ETH-USDT")}
+    assert third == {"watchCandles": {"kind": "CLOSED", "candle": {"symbol": "SOL-USDT", "close": "7"}}}
+
+
+async def test_the_tape_resumes_from_its_cursor(socket, db):
+    await db.raw_trades.insert_trades([a_record(trade_id=1), a_record(trade_id=2)])
+    query = """
+        subscription ($after: String, $snapshot: Int! = 0) {
+          trades(symbol: "BTC-USDT", after: $after, snapshot: $snapshot) {
+            cursor trades { tradeId price side count } gap { start }
+          } }"""
+
+    await socket.subscribe(query, snapshot=1)
+    snapshot = (await socket.event())["trades"]
+    await db.raw_trades.insert_trades([a_record(trade_id=3), a_record(trade_id=4, price="99.5")])
+    batch = (await socket.event())["trades"]
+    await socket.complete()
+    await socket.subscribe(query, name="2", after=snapshot["cursor"])
+    again = (await socket.event("2"))["trades"]
+
+    assert [trade["tradeId"] for trade in snapshot["trades"]] == ["2"]
+    assert batch["trades"] == [
+        {"tradeId": "3", "price": "100", "side": "BUY", "count": 1},
+        {"tradeId": "4", "price": "99.5", "side": "BUY", "count": 1},
+    ]
+    assert again == batch
+
+
+async def test_bots_are_followed_with_the_newest_candle_of_the_moment(socket, db, feed):
+    fields = {"name": "b", "strategy_name": "s", "symbol": "BTC-USDT", "timeframe": "1m"}
+    await socket.subscribe("subscription { bots { kind bot { name status latestCandle { close } } } }")
+    await until_followed(feed, by=1)
+
+    bot = await db.bots.add(fields)
+    created = (await socket.event())["bots"]
+    await db.market_data.upsert_candle(a_candle(close="105"))
+    await db.bots.update(bot.id, {"status": "active"})
+    updated = (await socket.event())["bots"]
+    await db.bots.delete(bot.id)
+    deleted = (await socket.event())["bots"]
+
+    assert created == {"kind": "CREATED", "bot": {"name": "b", "status": "INACTIVE", "latestCandle": None}}
+    assert updated == {
+        "kind": "UPDATED",
+        "bot": {"name": "b", "status": "ACTIVE", "latestCandle": {"close": "105"}},
+    }
+    assert deleted["kind"] == "DELETED"
+
+
+async def test_health_is_told_again_when_a_collector_reports(socket, db):
+    await socket.subscribe("subscription { health { healthy feeds { channel connected lagMs } bus { subscribers } } }")
+    first = (await socket.event())["health"]
+    report = FeedHealth("okx", "trades", "BTC-USDT", connected=True, lag_ms=12.5)
+    await db.bus.publish(FeedHealthNews("collector", [report]))
+    second = (await socket.event())["health"]
+
+    assert (first["feeds"], first["bus"]["subscribers"]) == ([], 1)
+    assert second["feeds"] == [{"channel": "trades", "connected": True, "lagMs": 12.5}]
+
+
+async def test_unsubscribing_ends_the_following(socket, feed):
+    await socket.subscribe(CANDLES, snapshot=0)
+    await until_followed(feed, by=1)
+
+    await socket.complete()
+
+    await until_followed(feed, by=0)
+
+
+async def test_a_client_that_vanishes_is_not_followed_for(address, feed):
+    async with graphql_ws(address) as socket:
+        await socket.subscribe(CANDLES, snapshot=0)
+        await until_followed(feed, by=1)
+        socket.connection.transport.abort()
+
+    await until_followed(feed, by=0)
+
+
+async def test_queries_and_mutations_run_over_a_websocket_too(socket):
+    await socket.subscribe("{ stats { candleCount } }", name="q")
+    message = await socket.receive()
+    done = await socket.receive()
+
+    assert message == {"id": "q", "type": "next", "payload": {"data": {"stats": {"candleCount": "0"}}}}
+    assert done == {"id": "q", "type": "complete"}
+
+
+MISTAKES = [
+    ("subscription { candles(", "GRAPHQL_PARSE_FAILED", "Syntax Error"),
+    ("subscription { nonsense }", "GRAPHQL_VALIDATION_FAILED", "nonsense"),
+    ('subscription { candles(symbol: "", timeframe: "1m") { kind } }', "BAD_USER_INPUT", "symbol: "),
+    ('subscription { candles(symbol: "X", timeframe: "1x") { kind } }', "BAD_USER_INPUT", "timeframe: "),
+    (
+        'subscription { candles(symbol: "X", timeframe: "1m", snapshot: 1001) { kind } }',
+        "BAD_USER_INPUT",
+        "snapshot: ",
+    ),
+    (
+        'subscription { candles(symbol: "X", timeframe: "1m", after: null) { kind } }',
+        "BAD_USER_INPUT",
+        "after: ",
+    ),
+    (
+        'subscription { candles(symbol: "X", timeframe: "1m", after: "x") { kind } }',
+        "BAD_USER_INPUT",
+        "after: ",
+    ),
+    ("subscription { watchCandles(series: []) { kind } }", "BAD_USER_INPUT", "series: "),
+    (
+        'subscription { watchCandles(series: [{symbol: " ", timeframe: "1m"}]) { kind } }',
+        "BAD_USER_INPUT",
+        "series[0].symbol: ",
+    ),
+    ('subscription { trades(symbol: "X", snapshot: -1) { cursor } }', "BAD_USER_INPUT", "snapshot: "),
+    ('subscription { trades(symbol: "X", after: "x") { cursor } }', "BAD_USER_INPUT", "after: "),
+    ('subscription { trades(exchange: "", symbol: "X") { cursor } }', "BAD_USER_INPUT", "exchange: "),
+    ("query A { __typename } fragment F on Query { __typename }", "GRAPHQL_VALIDATION_FAILED", "F"),
+    ("fragment F on Query { __typename }", "BAD_USER_INPUT", "operation"),
+    ("", "BAD_USER_INPUT", "query"),
+]
+
+
+async def test_every_mistake_is_an_error_message_and_leaves_the_socket_open(socket):
+    for query, code, message in MISTAKES:
+        await socket.subscribe(query)
+        refused = await socket.receive()
+
+        assert (refused["id"], refused["type"]) == ("1", "error"), query
+        [error] = refused["payload"]
+        assert error["extensions"] == {"code": code}, query
+        assert message in error["message"], query
+
+
+async def test_a_cursor_of_another_series_or_kind_is_refused(app, socket):
+    async with Client(app) as client:
+        page = await client.ask('{ candles(symbol: "ETH-USDT", timeframe: "1m") { liveCursor } }')
+
+    await socket.subscribe(CANDLES, after=page["candles"]["liveCursor"])
+    [error] = (await socket.receive())["payload"]
+
+    assert error["extensions"] == {"code": "BAD_USER_INPUT"}
+    assert error["message"] == "after: is a cursor of symbol 'ETH-USDT', not 'BTC-USDT'"
+
+
+async def test_the_limit_of_operations_on_a_socket_has_a_code(socket):
+    for number in range(101):
+        await socket.subscribe(CANDLES, name=str(number), snapshot=0)
+
+    message = await socket.receive()
+
+    assert (message["id"], message["type"]) == ("100", "error")
+    assert message["payload"][0]["extensions"] == {"code": "RATE_LIMITED"}
+
+
+async def test_the_old_protocol_is_not_spoken(address):
+    async with connect(f"ws://{address}/graphql", subprotocols=["graphql-ws"]) as connection:
+        await connection.wait_closed()
+
+    assert connection.close_code == 4406
+
+
+async def test_a_message_that_is_no_json_closes_the_socket(socket):
+    await socket.connection.send('{"type": NaN}')
+
+    assert await socket.closed() == 4400
+
+
+def sse_events(text):
+    return [
+        json.loads(line.removeprefix("data: "))
+        for line in text.splitlines()
+        if line.startswith("data: ") and line != "data: "
+    ]
+
+
+@pytest.fixture
+async def http():
+    async with httpx2.AsyncClient(timeout=WAIT, headers={"accept": "text/event-stream"}) as http:
+        yield http
+
+
+async def test_server_sent_events_carry_the_same(address, http, db, feed):
+    await db.market_data.upsert_candle(a_candle())
+    body = {"query": CANDLES}
+
+    async with http.stream("POST", f"http://{address}/graphql", json=body) as response:
+        lines = response.aiter_lines()
+        events = []
+        async for line in lines:
+            events += sse_events(line)
+            if len(events) == 1:
+                await db.market_data.upsert_candle(a_candle(start_time=NOON + MINUTE, close=7))
+            if len(events) == 2:
+                break
+
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert [told(event["data"]) for event in events] == [
+        ("SNAPSHOT", "12:00", "101", True),
+        ("CLOSED", "12:01", "7", True),
+    ]
+    await until_followed(feed, by=0)
+
+
+async def test_a_mistake_over_server_sent_events_has_its_code(address, http):
+    for query, code in [
+        ("subscription {", "GRAPHQL_PARSE_FAILED"),
+        ('subscription { candles(symbol: "", timeframe: "1m") { kind } }', "BAD_USER_INPUT"),
+    ]:
+        response = await http.post(f"http://{address}/graphql", json={"query": query})
+
+        [event] = sse_events(response.text)
+        assert event["errors"][0]["extensions"] == {"code": code}
+
+
+async def fails_after_one(error) -> AsyncGenerator[int, None]:
+    yield 1
+    raise error
+
+
+@strawberry.type
+class Faulty:
+    @strawberry.subscription
+    def secret(self) -> AsyncGenerator[int, None]:
+        return fails_after_one(RuntimeError("SELECT balance FROM /srv/accounts"))
+
+    @strawberry.subscription
+    def flooded(self, info: strawberry.Info) -> AsyncGenerator[int, None]:
+        return live(info.context, fails_after_one(MailboxOverflow("more than 10000 rows were waiting")))
+
+
+@strawberry.type
+class Nothing:
+    nothing: int = 0
+
+
+@pytest.fixture
+async def faulty(db, feed, app):
+    """The address of a server whose subscriptions fail after their first event."""
+    view = GraphQLView(Resources(db, feed, frozenset(), timedelta(seconds=60)))
+    view.schema = Schema(
+        query=Nothing,
+        subscription=Faulty,
+        extensions=[ValidationCodes],
+        config=StrawberryConfig(scalar_map=SCALARS),
+    )
+    for route in app.routes[:2]:
+        route.app = view
+    async with running(app) as address:
+        yield address
+
+
+async def test_a_failing_subscription_is_masked_and_completes(faulty, http):
+    async with graphql_ws(faulty) as socket:
+        await socket.subscribe("subscription { secret }")
+        first, failure, done = await socket.event(), await socket.receive(), await socket.receive()
+    response = await http.post(f"http://{faulty}/graphql", json={"query": "subscription { secret }"})
+
+    assert first == {"secret": 1}
+    [error] = failure["payload"]["errors"]
+    assert error["message"] == "Internal server error"
+    assert error["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
+    assert done == {"id": "1", "type": "complete"}
+    assert sse_events(response.text)[1]["errors"][0]["message"] == "Internal server error"
+
+
+async def test_a_reader_that_is_too_slow_is_closed_with_1013(faulty, http):
+    async with graphql_ws(faulty) as socket:
+        await socket.subscribe("subscription { flooded }", name="1")
+        await socket.subscribe("subscription { flooded }", name="2")
+        code = await socket.closed()
+    response = await http.post(f"http://{faulty}/graphql", json={"query": "subscription { flooded }"})
+
+    assert code == 1013
+    assert sse_events(response.text)[1]["errors"][0]["extensions"] == {"code": "RATE_LIMITED"}
