@@ -33,7 +33,7 @@ class Pair(NamedTuple):
     symbol: str
     data_types: frozenset[DataType]
     timeframes: tuple[Timeframe, ...]
-    """Of the candles that its trades are folded into, and of the exchange's own candles where those are followed."""
+    """Of the candles that its trades are folded into; none where trades are not followed."""
     store_raw_data: bool
     """Whether data other than trades is stored too."""
     force_update_candles: bool
@@ -75,12 +75,12 @@ class TradingPair(BaseModel):
         return timeframes
 
     @model_validator(mode="after")
-    def _has_timeframes_where_it_has_candles(self) -> Self:
-        has_candles = DataType.TRADE in self.data_types or DataType.CANDLE in self.data_types
-        if has_candles and not self.timeframes:
+    def _has_timeframes_if_it_has_trades(self) -> Self:
+        has_trades = DataType.TRADE in self.data_types
+        if has_trades and not self.timeframes:
             raise ValueError("timeframes is missing, the lengths of its candles")
-        if self.timeframes and not has_candles:
-            raise ValueError("timeframes is of no use without trade or candle among data_types")
+        if self.timeframes and not has_trades:
+            raise ValueError("timeframes is of no use without trade among data_types")
         return self
 
 
@@ -117,10 +117,7 @@ class CollectorConfig(BaseModel):
     def series(self) -> frozenset[Series]:
         """Every series that the trades of the enabled pairs are folded into."""
         return frozenset(
-            Series(self.exchange, pair.symbol, timeframe)
-            for pair in self.pairs()
-            if DataType.TRADE in pair.data_types
-            for timeframe in pair.timeframes
+            Series(self.exchange, pair.symbol, timeframe) for pair in self.pairs() for timeframe in pair.timeframes
         )
 
 

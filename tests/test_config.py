@@ -64,7 +64,7 @@ def test_only_trades_of_enabled_pairs_make_series(tmp_path):
                 a_pair(timeframes=["5s"]),
                 a_pair(symbol="ETH-USDT", enabled=False),
                 {"symbol": "SOL-USDT", "data_types": ["ticker"]},
-                a_pair(symbol="XRP-USDT", data_types=["candle"]),
+                {"symbol": "XRP-USDT", "data_types": ["candle", "orderbook"]},
             ]
         },
     )
@@ -138,7 +138,7 @@ def test_a_configuration_can_be_made_in_code():
         ),
         pytest.param(
             {"trading_pairs": [a_pair(data_types=["ticker"])]},
-            "$.trading_pairs[0]: timeframes is of no use without trade or candle among data_types",
+            "$.trading_pairs[0]: timeframes is of no use without trade among data_types",
             id="timeframes of nothing",
         ),
         pytest.param(

@@ -121,6 +121,18 @@ def test_an_error_that_names_nothing_makes_its_request_be_asked_again_arg_by_arg
     assert session.pending == {ETHER}
 
 
+def test_what_was_asked_for_alone_and_in_vain_is_asked_for_together_the_next_time():
+    session = Session([ETHER, SOL], 0.0)
+    (together,) = session.frames(0.0)
+    session.received(an_error("64001", request_id=id_of(together)), 1.0)
+
+    alone = session.frames(1.0)
+    later = session.frames(1.0 + ASK_AGAIN_AFTER)
+
+    assert [args for _, args in asked(alone)] == [[ETHER], [SOL]]
+    assert [args for _, args in asked(later)] == [[ETHER, SOL]]
+
+
 def test_an_error_without_id_refuses_the_only_arg_that_it_can_mean():
     session = Session([BITCOIN, ETHER], 0.0)
     session.frames(0.0)

@@ -99,6 +99,7 @@ class Session:
             together = [arg for arg in due if arg not in self._alone]
             frames += self._requests("subscribe", together, ARGS_PER_REQUEST, now)
             frames += self._requests("subscribe", [arg for arg in due if arg in self._alone], 1, now)
+            self._alone.clear()
             self._ask_at = min(map(self._due_at, self.pending), default=inf)
         if now >= self._ping_at:
             frames.append(PING)
