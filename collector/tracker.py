@@ -74,9 +74,11 @@ class Tracker:
         """When the trade of the highest id happened, and when the latest."""
         self._clock: datetime | None = None
         self._current: list[Bucket | None] = [None] * len(self._series)
-        """The bucket that holds the head, for each series."""
+        """The bucket that holds the head, for each series; None when it was dropped."""
+        self._ready: list[Bucket] = []
+        """The same when all are whole and hold nothing beyond the head."""
         self._floor = self._ceiling = EPOCH
-        """A trade of the next id between the two belongs to all current buckets, which are whole; equal: to none."""
+        """A trade of the next id between the two belongs to all of these; equal: there is no such trade."""
 
     def take(self, trades: Iterable[Trade]) -> None:
         """Fold `trades`, stored already and ascending by id. Those seen before change nothing."""
@@ -102,9 +104,8 @@ class Tracker:
             self._extend(run, head)
 
     def _extend(self, run: Fold, head: datetime) -> None:
-        for bucket in self._current:
-            if bucket is not None:
-                bucket.merge(run)
+        for bucket in self._ready:
+            bucket.merge(run)
         self._seen.add(run.first_id, run.last_id)
         self._next_id = run.last_id + 1
         self._head = head
@@ -116,7 +117,7 @@ class Tracker:
             return
         if self._live and 0 <= self._next_id < first:
             self._report_jump(self._live, trade)
-        # The trade before it is the newest stored one and earlier than the bucket: so it opens the bucket.
+        # Nothing stored has a higher id or a later time: so it opens the buckets that begin after all that.
         opens = self._live is not None and first == self._next_id
         placed: list[Bucket | None] = []
         for series, bucket in zip(self._series, self._current, strict=True):
@@ -125,7 +126,7 @@ class Tracker:
                 key = (series.timeframe, start)
                 bucket = self.buckets.get(key)
                 if bucket is None:
-                    bucket = self.buckets[key] = Bucket(series, start, whole=opens and self._head < start)
+                    bucket = self.buckets[key] = Bucket(series, start, whole=opens and self._latest < start)
             if bucket.whole:
                 bucket.whole = bucket.add(trade)
             placed.append(bucket)
@@ -142,11 +143,11 @@ class Tracker:
     def refresh(self) -> None:
         """Find out anew which trades belong to all current buckets: after any of them was read or dropped."""
         self._floor = self._ceiling = EPOCH
-        current = [bucket for bucket in self._current if bucket is not None and bucket.whole]
-        if len(current) < len(self._current) or any(bucket.last_id >= self._next_id for bucket in current):
-            return
-        self._floor = max((bucket.start for bucket in current), default=EPOCH)
-        self._ceiling = min((bucket.end for bucket in current), default=END_OF_TIME)
+        self._ready = [bucket for bucket in self._current if bucket is not None and bucket.whole]
+        is_ready = len(self._ready) == len(self._current)
+        if is_ready and all(bucket.last_id < self._next_id for bucket in self._ready):
+            self._floor = max((bucket.start for bucket in self._ready), default=EPOCH)
+            self._ceiling = min((bucket.end for bucket in self._ready), default=END_OF_TIME)
 
     def _report_jump(self, live: Live, trade: Trade) -> None:
         missing = (self._next_id, trade.first_id - 1)

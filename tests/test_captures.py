@@ -110,6 +110,10 @@ def test_a_document_that_does_not_end_takes_no_other_line_with_it(after: str | b
     assert rest == [item._replace(line=len(lines) + 1) for item in items(after)]
 
 
+def test_a_recording_may_end_in_the_middle_of_a_frame() -> None:
+    assert items(ACK, TRADES[:-9]) == [Frame(1, ACK), Broken(2, "JSON that does not end", TRADES[:-9])]
+
+
 def test_the_exchanges_archive_is_read_row_by_row() -> None:
     row = "A-B,1,2,0.5,1,7e-05,3,3,1763913600000,1"
 

@@ -4,9 +4,11 @@ from itertools import count
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from collector import pipeline as module
 from collector.pipeline import Pipeline
 from collector.tracker import Gap, Live, Uncovered
 from repos.domain import Candle, Origin, Series, Timeframe, Trade
@@ -475,6 +477,58 @@ async def test_trades_that_make_no_valid_candle_stop_nothing(db: DatabaseOperati
 
     assert await market.candles() == plain([a_trade(12, 6)], "5s")
     assert market.holes == [Uncovered(BTC, NOON, NOON + 5 * SECOND)]
+
+
+async def test_a_trade_stored_at_another_time_makes_no_candle_here(db: DatabaseOperations) -> None:
+    await db.raw_trades.insert_trades(records(a_trade(10, 1)))
+    market = Market(db, live=False)
+
+    assert await market.add(a_trade(10, 100), a_trade(11, 200)) == [a_trade(11, 200)]
+    await market.pipeline.finish()
+
+    assert await market.candles() == plain([a_trade(11, 200)], "5s")
+
+
+async def test_a_long_candle_is_read_in_pieces_that_lose_nothing(
+    db: DatabaseOperations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trades = [a_trade(i, (i - 10) * 600, str(i)) for i in range(10, 70)]
+    await db.raw_trades.insert_trades(records(*trades[:-1]))
+    market = Market(db, "1d", live=False)
+    for many in (1, 10_000):
+        monkeypatch.setattr(module, "_MANY", many)
+
+        await market.add(trades[-1], trades[0])
+    await market.pipeline.finish()
+
+    assert await market.candles("1d") == plain(trades, "1d")
+
+
+async def test_an_aggregate_read_after_some_of_its_matches_is_left_out_aloud(db: DatabaseOperations) -> None:
+    # A day is read in pieces that end after 1, 3, 7 and 15 hours.
+    matches = [a_trade(10, 3 * 3600 - 1), a_trade(11, 3 * 3600 - 1)]
+    await db.raw_trades.insert_trades(records(*matches))
+    await db.raw_trades.insert_trades(records(a_trade(12, 3 * 3600, count=2)))
+    market = Market(db, "1d", live=False)
+
+    with structlog.testing.capture_logs() as logs:
+        await market.add(matches[0])
+    await market.pipeline.finish()
+
+    assert [entry["trade_id"] for entry in logs if "left out" in entry["event"]] == [12]
+    assert await market.candles("1d") == plain(matches, "1d")
+
+
+async def test_ids_full_of_holes_are_followed(db: DatabaseOperations) -> None:
+    market = Market(db)
+    trades = [a_trade(i * 2, i * 0.01) for i in range(1, 400)]
+    await market.add(*trades)
+
+    await market.add(a_trade(2, 0.01), a_trade(800, 6))
+    await market.pipeline.tick(NOON + timedelta(hours=1))
+
+    assert await market.candles() == []
+    assert await Market(db).db.raw_trades.trades_between("okx", "BTC-USDT", BEFORE, AFTER) == [*trades, a_trade(800, 6)]
 
 
 async def test_only_so_many_uncovered_candles_wait_for_their_trades(db: DatabaseOperations) -> None:
