@@ -71,6 +71,10 @@ def a_reply(*data: Any) -> str:
     return json.dumps({"code": "0", "msg": "", "data": data})
 
 
+def a_row(start: datetime) -> list[str]:
+    return [str(ms(start)), "1", "3", "0.5", "2", "10", "20", "30", "1"]
+
+
 async def all_candles(rest: OKXRest, timeframe: str, start: datetime, end: datetime) -> list[list[Candle]]:
     pages = rest.candles("BTC-USDT", Timeframe(timeframe), start=start, end=end)
     return [page async for page in pages]
@@ -152,9 +156,8 @@ async def test_long_candles_are_cut_on_utc(rest):
 async def test_days_weeks_and_months_end_where_ours_do(timeframe):
     length = Timeframe(timeframe)
     start = length.floor(NOW)
-    row = [str(ms(start)), "1", "3", "0.5", "2", "10", "20", "30", "1"]
 
-    async with answering(a_reply(row)) as rest:
+    async with answering(a_reply(a_row(start))) as rest:
         pages = await all_candles(rest, timeframe, start, start + MINUTE)
 
     assert [(candle.start_time, candle.end_time) for page in pages for candle in page] == [(start, length.end(start))]
@@ -181,7 +184,7 @@ def test_every_bar_of_six_hours_or_more_is_one_cut_on_utc():
 
 async def test_rows_that_cannot_be_read_are_logged_and_left_out():
     minute = NOW.replace(second=0)
-    row = [str(ms(minute)), "1", "3", "0.5", "2", "10", "20", "30", "1"]
+    row = a_row(minute)
     bad = [row[:7], [*row[:2], "much", *row[3:]], {"ts": "1"}, [str(ms(minute) + 1), *row[1:]]]
 
     async with answering(a_reply(row, *bad), a_reply(), a_reply()) as rest:
@@ -197,7 +200,7 @@ async def test_rows_that_cannot_be_read_are_logged_and_left_out():
 
 
 async def test_pages_that_do_not_go_back_end_in_an_error():
-    row = [str(ms(NOW.replace(second=0))), "1", "3", "0.5", "2", "10", "20", "30", "1"]
+    row = a_row(NOW.replace(second=0))
 
     async with answering(a_reply(row), a_reply(row)) as rest:
         with pytest.raises(OKXError, match="market/candles: a page of BTC-USDT 1m older than"):
