@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import websockets
 from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
 from collector.okx.simulator.clock import ManualClock
 from collector.okx.simulator.server import Simulator
@@ -34,8 +35,8 @@ class Client:
         named = [{"channel": channel, "instId": inst_id} for channel, inst_id in args]
         await self.socket.send(json.dumps(more | {"op": op, "args": named}))
 
-    async def text(self) -> str:
-        async with asyncio.timeout(5):
+    async def text(self, patience: float = 5) -> str:
+        async with asyncio.timeout(patience):
             text = await self.socket.recv()
         assert isinstance(text, str)
         return text
@@ -52,6 +53,14 @@ class Client:
         while trade_ids(frames[-1])[-1:] != [trade_id]:
             frames.append(await self.frame())
         return frames
+
+    async def closing(self) -> int | None:
+        """Read on until the connection ends: the code of the close frame, None when there was none."""
+        try:
+            while True:
+                await self.text()
+        except ConnectionClosed as closed:
+            return closed.rcvd.code if closed.rcvd else None
 
     async def is_quiet(self) -> bool:
         """Whether nothing was sent: an answer to a ping is the next that comes."""
@@ -72,7 +81,9 @@ def trade_ids(frame: Any) -> list[int]:
 @asynccontextmanager
 async def connected(exchange: Simulator, endpoint: str = "business", **options: Any) -> AsyncIterator[Client]:
     url = f"{exchange.ws_url}/ws/v5/{endpoint}"
-    async with websockets.connect(url, compression=None, close_timeout=1, **options) as socket:
+    async with websockets.connect(
+        url, **{"compression": None, "max_queue": None, "close_timeout": 1} | options
+    ) as socket:
         yield Client(socket)
 
 

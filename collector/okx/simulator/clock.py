@@ -4,13 +4,16 @@ import asyncio
 import time
 from typing import Protocol
 
+TICK = 0.02
+"""Seconds between two looks at the market: how late a push can be."""
+
 
 class Clock(Protocol):
     def __call__(self) -> int:
         """Milliseconds since 1970, never going back."""
 
-    async def until(self, moment: int) -> None:
-        """Return once the clock has reached `moment`."""
+    async def tick(self) -> None:
+        """Return when time has passed: soon on the wall's clock, after the next `advance` of a test's."""
 
 
 class WallClock:
@@ -23,8 +26,8 @@ class WallClock:
         self._last = max(self._last, time.time_ns() // 1_000_000)
         return self._last
 
-    async def until(self, moment: int) -> None:
-        await asyncio.sleep(max(0, moment - self()) / 1000)
+    async def tick(self) -> None:
+        await asyncio.sleep(TICK)
 
 
 class ManualClock:
@@ -45,6 +48,5 @@ class ManualClock:
         self._moved.set()
         self._moved = asyncio.Event()
 
-    async def until(self, moment: int) -> None:
-        while self._now < moment:
-            await self._moved.wait()
+    async def tick(self) -> None:
+        await self._moved.wait()

@@ -5,12 +5,11 @@ import http
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Self
 
-import uvicorn
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
@@ -25,9 +24,8 @@ from collector.okx.simulator.limits import Window
 from collector.okx.simulator.market import Market, Match
 from collector.okx.simulator.rest import Rest
 from collector.okx.simulator.sockets import Connection
+from collector.okx.simulator.web import serving
 
-STEP = 20
-"""ms between two looks at the market: how late a push can be."""
 SLICE = 60_000
 """ms of the market that are pushed at once when the clock has jumped."""
 _LONGEST_REQUEST = 64 * 1024
@@ -98,7 +96,8 @@ class Simulator:
         return listener
 
     async def _run(self, rest: socket.socket, ws: socket.socket) -> None:
-        async with asyncio.TaskGroup() as self._tasks, self._rest(rest), self._sockets(ws):
+        app = Rest(self._markets, self.clock, self.faults).app
+        async with asyncio.TaskGroup() as self._tasks, serving(app, rest, self._ssl), self._sockets(ws):
             running = [self._tasks.create_task(task) for task in (self._pump(), self._watch())]
             await self._stop.wait()
             for task in running:
@@ -129,11 +128,12 @@ class Simulator:
     async def _pump(self) -> None:
         reached = self.clock()
         while True:
-            reached = min(self.clock(), reached + SLICE)
-            self._topics.step(reached)
-            await self.clock.until(reached + STEP)
-            # The clock may have been past that already: a jump leaves room for others between its slices.
-            await asyncio.sleep(0)
+            while reached < (now := self.clock()):
+                reached = min(now, reached + SLICE)
+                self._topics.step(reached)
+                # A jump leaves room for others between its slices.
+                await asyncio.sleep(0)
+            await self.clock.tick()
 
     async def _watch(self) -> None:
         while True:
@@ -147,23 +147,6 @@ class Simulator:
                 elif time.monotonic() - connection.active_at >= self._idle:
                     self._drop(connection, 4004, "No data received in 30s")
             await asyncio.sleep(0.05)
-
-    @asynccontextmanager
-    async def _rest(self, listener: socket.socket) -> AsyncIterator[None]:
-        app = Rest(self._markets, self.clock, self.faults).app
-        config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", ws="none", date_header=False, server_header=False,
-            timeout_graceful_shutdown=1,
-        )  # fmt: skip
-        config.load()
-        config.ssl = self._ssl
-        server = _RestServer(config)
-        task = self._tasks.create_task(server.serve(sockets=[listener]))
-        try:
-            yield
-        finally:
-            server.stop.set()
-            await task
 
     @asynccontextmanager
     async def _sockets(self, listener: socket.socket) -> AsyncIterator[None]:
@@ -203,21 +186,6 @@ class Simulator:
                 await connection.receive(message)
         connection.leave_all()
         self.connections.pop(connection.conn_id, None)
-
-
-class _RestServer(uvicorn.Server):
-    """uvicorn inside another program: it leaves the signals alone and stops at once when told to."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.stop = asyncio.Event()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def main_loop(self) -> None:
-        await self.stop.wait()
 
 
 def _endpoint(request: Request | None) -> str:
