@@ -1,9 +1,11 @@
 """Subscriptions over real sockets, endings included."""
 
 import asyncio
+import gc
 import json
 import sys
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import timedelta
 
 import httpx2
@@ -12,10 +14,10 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 from websockets.asyncio.client import connect
 
-from gql.context import Resources
+from gql.context import Context, Resources
 from gql.errors import ValidationCodes
 from gql.scalars import SCALARS
-from gql.schema import Schema
+from gql.schema import Schema, schema
 from gql.subscriptions import live
 from gql.view import GraphQLView
 from repos.errors import MailboxOverflow
@@ -418,3 +420,21 @@ async def test_a_reader_that_is_too_slow_is_closed_with_1013(faulty, http):
 
     assert code == 1013
     assert sse_events(response.text)[1]["errors"][0]["extensions"] == {"code": "RATE_LIMITED"}
+
+
+async def test_a_long_subscription_keeps_nothing_of_its_events(db, feed):
+    context = Context(Resources(db, feed, frozenset(), timedelta(seconds=60)))
+    async with aclosing(await schema.stream(CANDLES, {"snapshot": 0}, context)) as stream:
+        following = asyncio.create_task(anext(stream))
+        await until_followed(feed, by=1)
+        await db.market_data.upsert_candles([a_candle(start_time=NOON + n * MINUTE) for n in range(600)])
+
+        await following
+        for _ in range(99):
+            await anext(stream)
+        after_100 = len(gc.get_objects())
+        for _ in range(500):
+            await anext(stream)
+        after_600 = len(gc.get_objects())
+
+    assert after_600 - after_100 < 500
