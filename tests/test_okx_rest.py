@@ -1,10 +1,8 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 import stamina
@@ -19,16 +17,13 @@ from collector.okx.simulator.clock import ManualClock
 from collector.okx.simulator.faults import RestFault
 from collector.okx.simulator.instruments import INSTRUMENTS
 from collector.okx.simulator.server import Simulator
-from repos.domain import EPOCH, Candle, Instrument, InvalidValue, Origin, Timeframe
+from repos.domain import Candle, Instrument, InvalidValue, Origin, Timeframe
+from tests.canned import a_reply, a_row, answering, ms
 
 pytestmark = pytest.mark.anyio
 
 NOW = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-
-
-def ms(moment: datetime) -> int:
-    return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
 @pytest.fixture
@@ -47,32 +42,6 @@ async def rest(exchange: Simulator) -> AsyncIterator[OKXRest]:
 def _no_waiting() -> Iterator[None]:
     with stamina.set_testing(True, attempts=ATTEMPTS):
         yield
-
-
-@asynccontextmanager
-async def answering(*bodies: str) -> AsyncIterator[OKXRest]:
-    """A client of a server that answers with these bodies, one a request."""
-    left = iter(bodies)
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        body = next(left).encode()
-        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-        writer.close()
-        await writer.wait_closed()
-
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        async with OKXRest(f"http://127.0.0.1:{port}", pace=Pace()) as client:
-            yield client
-
-
-def a_reply(*data: Any) -> str:
-    return json.dumps({"code": "0", "msg": "", "data": data})
-
-
-def a_row(start: datetime) -> list[str]:
-    return [str(ms(start)), "1", "3", "0.5", "2", "10", "20", "30", "1"]
 
 
 async def all_candles(rest: OKXRest, timeframe: str, start: datetime, end: datetime) -> list[list[Candle]]:
