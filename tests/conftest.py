@@ -6,7 +6,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -36,18 +36,16 @@ def server_url() -> Iterator[str]:
     if given := os.environ.get("TEST_DATABASE_URL"):
         yield driver_url(given)
         return
-    # Not tmp_path: under root the server's account can't enter that, and it is too long for a socket.
-    folder = Path(tempfile.gettempdir()) / f"candleql-{secrets.token_hex(4)}"
-    server = EmbeddedPostgres(folder, FAST)
-    try:
-        yield asyncio.run(server.start())
-    finally:
-        asyncio.run(server.stop())
-        shutil.rmtree(folder, ignore_errors=True)
+    with a_folder() as folder:
+        server = EmbeddedPostgres(folder, FAST)
+        try:
+            yield asyncio.run(server.start())
+        finally:
+            asyncio.run(server.stop())
 
 
 @pytest.fixture(scope="session")
-async def database_url(server_url: str, anyio_backend: str) -> AsyncIterator[str]:  # noqa: ARG001
+async def database_url(server_url: str, anyio_backend: str) -> AsyncIterator[str]:
     """The URL of a migrated database of these tests alone; with the backend among its needs, for plain tests too."""
     async with a_database(server_url) as url:
         await migrate(url)
@@ -68,14 +66,27 @@ async def feed(db: DatabaseOperations) -> AsyncIterator[Feed]:
         yield feed
 
 
+@contextmanager
+def a_folder() -> Iterator[Path]:
+    """The path of a folder that is not there yet, for an embedded server; removed at the end.
+
+    Not tmp_path: under root the server's account can't enter that, and it is too long for a socket.
+    """
+    folder = Path(tempfile.gettempdir()) / f"candleql-{secrets.token_hex(4)}"
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @asynccontextmanager
 async def a_database(server_url: str) -> AsyncIterator[str]:
     """The URL of a database made for these tests, dropped at the end."""
     name = f"candleql_{secrets.token_hex(4)}_test"
-    server = urlsplit(server_url)
+    url = urlsplit(server_url)
     await _execute(server_url, f"CREATE DATABASE {name}")
     try:
-        yield f"postgresql://{server.netloc}/{name}?{server.query}"
+        yield f"postgresql://{url.netloc}/{name}{url.query and '?'}{url.query}"
     finally:
         await _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -1,9 +1,8 @@
-# ruff: noqa: ASYNC110, ASYNC220, ASYNC222, ASYNC240
+# ruff: noqa: ASYNC220, ASYNC222, ASYNC240
 # Files and processes are the matter here, and no event tells what another process did to them.
 import asyncio
 import os
 import pwd
-import secrets
 import shutil
 import signal
 import stat
@@ -11,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -23,7 +21,7 @@ from repos.embedded.account import Account, server_account
 from repos.embedded.binaries import binaries
 from repos.embedded.server import EmbeddedPostgres, default_data_dir
 from repos.errors import DatabaseUnavailable
-from tests.conftest import FAST
+from tests.conftest import FAST, a_folder
 
 pytestmark = pytest.mark.anyio
 
@@ -34,16 +32,6 @@ from repos.embedded.server import EmbeddedPostgres
 server = EmbeddedPostgres(pathlib.Path(sys.argv[1]), sys.argv[2:])
 url = asyncio.run(server.start())
 """
-
-
-@contextmanager
-def a_folder() -> Iterator[Path]:
-    """The path of a folder that is not there yet, where the server's account can reach it; removed at the end."""
-    folder = Path(tempfile.gettempdir()) / f"candleql-{secrets.token_hex(4)}"
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
