@@ -20,10 +20,11 @@ ANNOUNCE_EVERY = 0.25
 """Seconds between two announcements of one forming candle."""
 # A crash can leave trades stored whose candles are not: those of the last batch, which is shorter than this.
 _CATCH_UP = timedelta(minutes=1)
-# Buckets this near to each other are read together; a long one in pieces, so that memory stays bounded.
+# Buckets this near to each other are read together. A long one is read in pieces of about so many trades, so that
+# memory stays bounded and other tasks have their turn.
 _NEAR = timedelta(minutes=1)
-_PIECE = timedelta(hours=1)
-_MANY = 10_000
+_PIECE = timedelta(minutes=5)
+_MANY = 5_000
 
 log = structlog.get_logger(__name__)
 

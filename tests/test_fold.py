@@ -1,4 +1,5 @@
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from random import Random
 
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from collector.candles import Bucket, Fold
 from collector.ids import Runs
 from repos.domain import EPOCH, Candle, InvalidValue, Series, Timeframe, Trade
-from tests.trades import NOON, a_trade, plain
+from tests.builders import NOON
+from tests.trades import a_trade, plain
 
 SERIES = Series.of("okx", "BTC-USDT", "1d")
 TINY = "0." + "0" * 17 + "1"
@@ -31,8 +33,8 @@ def days(draw: st.DrawFn) -> list[Trade]:
     return trades
 
 
-def a_bucket(*trades: Trade, timeframe: str = "1d") -> Bucket:
-    bucket = Bucket(SERIES._replace(timeframe=Timeframe(timeframe)), Timeframe(timeframe).floor(NOON))
+def a_bucket(*trades: Trade) -> Bucket:
+    bucket = Bucket(SERIES, SERIES.timeframe.floor(NOON))
     for trade in trades:
         bucket.add(trade)
     return bucket
@@ -118,15 +120,19 @@ def test_merging_leaves_the_merged_fold_alone() -> None:
 @pytest.mark.parametrize(
     ("timeframe", "start", "end"),
     [
-        pytest.param("1M", datetime(2024, 2, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC), id="a leap February"),
-        pytest.param("3M", datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 4, 1, tzinfo=UTC), id="a quarter"),
-        pytest.param("1w", datetime(2024, 2, 26, tzinfo=UTC), datetime(2024, 3, 4, tzinfo=UTC), id="from Monday"),
+        pytest.param("1M", date(2024, 2, 1), date(2024, 3, 1), id="a leap February"),
+        pytest.param("3M", date(2024, 1, 1), date(2024, 4, 1), id="a quarter"),
+        pytest.param("1w", date(2024, 2, 26), date(2024, 3, 4), id="from Monday"),
     ],
 )
-def test_weeks_and_months_keep_to_the_calendar(timeframe: str, start: datetime, end: datetime) -> None:
-    made = candle(a_bucket(a_trade(1), timeframe=timeframe))
+def test_weeks_and_months_keep_to_the_calendar(timeframe: str, start: date, end: date) -> None:
+    leap_day = datetime(2024, 2, 29, 12, tzinfo=UTC)
+    series = SERIES._replace(timeframe=Timeframe(timeframe))
+    bucket = Bucket(series, series.timeframe.floor(leap_day))
 
-    assert (made.start_time, made.end_time) == (start, end)
+    bucket.add(replace(a_trade(1), timestamp=leap_day))
+
+    assert (candle(bucket).start_time.date(), candle(bucket).end_time.date()) == (start, end)
 
 
 def test_a_missing_id_breaks_the_run() -> None:

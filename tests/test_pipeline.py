@@ -15,7 +15,8 @@ from repos.domain import Candle, Origin, Series, Timeframe, Trade
 from repos.errors import DatabaseOperationError
 from repos.feed.news import FormingNews, News
 from repos.operations import DatabaseOperations
-from tests.trades import NOON, SECOND, a_trade, plain, records
+from tests.builders import NOON
+from tests.trades import SECOND, a_trade, plain, records
 
 pytestmark = pytest.mark.anyio
 
@@ -505,10 +506,11 @@ async def test_a_long_candle_is_read_in_pieces_that_lose_nothing(
 
 
 async def test_an_aggregate_read_after_some_of_its_matches_is_left_out_aloud(db: DatabaseOperations) -> None:
-    # A day is read in pieces that end after 1, 3, 7 and 15 hours.
-    matches = [a_trade(10, 3 * 3600 - 1), a_trade(11, 3 * 3600 - 1)]
+    # A day is read in pieces that end after 5, 15, 35, 75, 155, 315 and 635 minutes.
+    border = (635 - 12 * 60) * 60
+    matches = [a_trade(10, border - 1), a_trade(11, border - 1)]
     await db.raw_trades.insert_trades(records(*matches))
-    await db.raw_trades.insert_trades(records(a_trade(12, 3 * 3600, count=2)))
+    await db.raw_trades.insert_trades(records(a_trade(12, border, count=2)))
     market = Market(db, "1d", live=False)
 
     with structlog.testing.capture_logs() as logs:

@@ -14,7 +14,7 @@ from repos.domain import Candle, Series, Timeframe, Trade
 from repos.errors import DatabaseOperationError
 from repos.feed.news import FormingNews, News
 from repos.operations import DatabaseOperations
-from tests.trades import a_trade, plain, raw, records
+from tests.trades import a_trade, plain, records
 
 pytestmark = pytest.mark.anyio
 
@@ -279,8 +279,8 @@ async def test_at_a_speed_time_passes_as_it_was_recorded_and_forming_candles_are
 async def test_frames_without_a_time_are_not_waited_for(db: DatabaseOperations, tmp_path: Path) -> None:
     recording = tmp_path / "frames.jsonl"
     trades = [a_trade(i, i * 60) for i in range(1, 4)]
-    frames = ({"arg": {"channel": "trades-all", "instId": "BTC-USDT"}, "data": [raw(trade)]} for trade in trades)
-    recording.write_text("\n".join(map(json.dumps, frames)))
+    head = '{"arg":{"channel":"trades-all","instId":"BTC-USDT"},"data":'
+    recording.write_text("\n".join(f"{head}[{record.raw}]}}" for record in records(*trades)))
     clock = Clock()
 
     report = await replay([recording], db, timeframes=all_timeframes, speed=1, sleep=clock.sleep, clock=clock)

@@ -1,14 +1,14 @@
-"""Trades for tests, and the plain recomputation that everything folded is compared with."""
+"""Trades told by id and second, and the plain recomputation that everything folded is compared with."""
 
-import json
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from dataclasses import fields
+from datetime import datetime, timedelta
 from decimal import Decimal
 
-from collector.okx.protocol import EXCHANGE
-from repos.domain import EPOCH, EXACT, Candle, Origin, Series, Side, Timeframe, Trade, TradeRecord
+from repos.domain import EXACT, Candle, Origin, Series, Timeframe, Trade, TradeRecord
+from tests import builders
+from tests.builders import NOON
 
-NOON = datetime(2024, 2, 29, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
@@ -19,28 +19,15 @@ def a_trade(
     size: str = "1",
     count: int = 1,
     symbol: str = "BTC-USDT",
-    side: Side = Side.BUY,
 ) -> Trade:
     """A trade so many seconds after NOON, or before."""
-    at = NOON + timedelta(milliseconds=round(second * 1000))
-    return Trade(EXCHANGE, symbol, trade_id, at, Decimal(price), Decimal(size), side, count)
-
-
-def raw(trade: Trade) -> dict[str, str]:
-    """The exchange's object of a trade; only an aggregate says how many matches it holds."""
-    made = {
-        "instId": trade.symbol,
-        "tradeId": str(trade.trade_id),
-        "px": format(trade.price, "f"),
-        "sz": format(trade.size, "f"),
-        "side": trade.side.value,
-        "ts": str((trade.timestamp - EPOCH) // timedelta(milliseconds=1)),
-    }
-    return made if trade.count == 1 else made | {"count": str(trade.count)}
+    timestamp = NOON + timedelta(milliseconds=round(second * 1000))
+    return builders.a_trade(trade_id=trade_id, timestamp=timestamp, price=price, size=size, count=count, symbol=symbol)
 
 
 def records(*trades: Trade) -> list[TradeRecord]:
-    return [TradeRecord(trade, json.dumps(raw(trade))) for trade in trades]
+    names = [field.name for field in fields(Trade)]
+    return [builders.a_record(**{name: getattr(trade, name) for name in names}) for trade in trades]
 
 
 def plain(trades: Iterable[Trade], timeframe: str, *, is_final: bool = True) -> list[Candle]:
