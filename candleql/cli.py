@@ -5,32 +5,27 @@ import sys
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-import uvloop
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from candleql.demo import PAIRS, Demo
-from candleql.logs import configure_logs
-from candleql.server import UserError, bind, collect, database, serve
-from candleql.settings import Settings, SettingsError, read_settings
-from collector.backfill import backfill
+from candleql.errors import UserError
+from candleql.settings import Settings, read_settings
 from collector.config import CollectorConfig, ConfigError, load_config
-from collector.okx.pace import Pace
-from collector.okx.rest import OKXError, OKXRest
-from collector.replay import ReplayReport, replay
-from gql.schema import print_schema
 from repos.domain import InvalidValue, Timeframe, instant
-from repos.embedded.server import default_data_dir
 from repos.errors import DomainError
+
+if TYPE_CHECKING:
+    from collector.replay import ReplayReport
+
+# A command imports the rest of what it needs by itself: everything together takes a second.
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 T = TypeVar("T")
 out = Console(highlight=False, soft_wrap=True)
 
-_MENDABLE = (UserError, SettingsError, ConfigError, InvalidValue, DomainError, OKXError)
+_MENDABLE = (UserError, ConfigError, InvalidValue, DomainError)
 
 DataDir = Annotated[
     Path | None,
@@ -64,12 +59,16 @@ def _first(error: BaseException) -> BaseException:
 
 
 def _begin() -> Settings:
+    from candleql.logs import configure_logs
+
     settings = read_settings()
     configure_logs(settings.log_level, settings.log_format)
     return settings
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
+    import uvloop
+
     return uvloop.run(work)
 
 
@@ -83,6 +82,10 @@ def serve_command(
     config: Config = CONFIG,
 ) -> None:
     """Serve GraphQL and, unless told otherwise, collect from OKX."""
+    from candleql.demo import PAIRS, Demo
+    from candleql.server import bind, database, serve
+    from repos.embedded.server import default_data_dir
+
     settings = _begin()
     listener = bind(host, port)
     if demo:
@@ -106,6 +109,9 @@ def collect_command(data_dir: DataDir = None, config: Config = CONFIG) -> None:
     """Collect from OKX, without serving."""
     settings = _begin()
     pairs = load_config(config).pairs()
+
+    from candleql.server import collect, database
+
     _run(collect(settings, database(settings, data_dir), pairs))
 
 
@@ -148,7 +154,12 @@ def replay_command(
         if not file.is_file():
             raise UserError(f"{file}: no such file")
 
-    async def work() -> ReplayReport:
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from candleql.server import database
+    from collector.replay import replay
+
+    async def work() -> "ReplayReport":
         async with database(settings, data_dir) as db:
             columns = (TextColumn("replaying"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
             with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -192,6 +203,13 @@ def backfill_command(
     if start >= end:
         raise UserError(f"--since {start.isoformat()} is not before --until {end.isoformat()}")
 
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from candleql.server import database
+    from collector.backfill import backfill
+    from collector.okx.pace import Pace
+    from collector.okx.rest import OKXError, OKXRest
+
     async def work() -> None:
         async with database(settings, data_dir) as db, OKXRest(settings.okx_rest_url, pace=Pace()) as rest:
             columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
@@ -202,7 +220,10 @@ def backfill_command(
                     def back(moment: datetime, task: Any = task) -> None:
                         progress.update(task, completed=(end - moment).total_seconds())
 
-                    count = await backfill(db, rest, symbol, span, start, end, back)
+                    try:
+                        count = await backfill(db, rest, symbol, span, start, end, back)
+                    except OKXError as error:
+                        raise UserError(str(error)) from error
                     out.print(f"{symbol} {span}: {count:,} candles written")
 
     _run(work())
@@ -212,6 +233,8 @@ def backfill_command(
 def migrate_command(data_dir: DataDir = None) -> None:
     """Bring the database up to date; every command that uses it does so first, too."""
     settings = _begin()
+
+    from candleql.server import database
 
     async def work() -> None:
         async with database(settings, data_dir):
@@ -225,6 +248,8 @@ def export_schema_command(
     check: Annotated[Path | None, typer.Option(help="Write nothing; fail when this file differs.")] = None,
 ) -> None:
     """Print the GraphQL schema."""
+    from gql.schema import print_schema
+
     text = print_schema()
     if check is None:
         sys.stdout.write(text)

@@ -12,6 +12,7 @@ import uvicorn
 
 from candleql.collecting import collectors
 from candleql.demo import Demo
+from candleql.errors import UserError
 from candleql.settings import Settings
 from collector.config import Pair
 from gql.app import create_app
@@ -22,10 +23,6 @@ from repos.operations import DatabaseOperations
 
 GRACE = 3
 """Seconds that open requests and sockets have to end. With what comes after, the whole stays within 5."""
-
-
-class UserError(Exception):
-    """Something the user can mend; the text is one line."""
 
 
 def database(settings: Settings, data_dir: Path | None) -> DatabaseOperations:

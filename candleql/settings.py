@@ -6,11 +6,8 @@ from typing import Literal
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from candleql.errors import UserError
 from repos.address import database_url
-
-
-class SettingsError(Exception):
-    """A setting is wrong; the text is one line that names it."""
 
 
 class Settings(BaseSettings):
@@ -49,11 +46,11 @@ def read_settings() -> Settings:
     """The settings of this process.
 
     Raises:
-        SettingsError: One is wrong.
+        UserError: One is wrong.
     """
     try:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
-        raise SettingsError(f"{name}: {first['msg']}") from error
+        raise UserError(f"{name}: {first['msg']}") from error

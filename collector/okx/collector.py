@@ -30,6 +30,8 @@ INSTRUMENT_TYPES = ("SPOT", "SWAP", "FUTURES")
 TICK = 0.1
 """Seconds after which a quiet market is looked at."""
 REPORT_EVERY = 5.0
+NEWS_WITHIN = 0.25
+"""Seconds within which a channel that came or went is reported; those of one moment go together."""
 TIME_EVERY = 60.0
 INSTRUMENTS_EVERY = 24 * 3600.0
 DATABASE_RETRY = 1.0
@@ -92,6 +94,7 @@ class OKXCollector:
         self._batch: list[Trades | Points] = []
         self._known: set[str] = set()
         self._ahead = timedelta(0)
+        self._changed = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._started = asyncio.Event()
 
@@ -177,6 +180,7 @@ class OKXCollector:
                         log.warning("Malformed frame", reason=reason, text=text)
                     case Subscribed(arg):
                         self._channels.connected(endpoint, arg)
+                        self._changed.set()
                     case Refused(code, message, arg):
                         log.error("OKX refused", endpoint=endpoint, arg=arg and str(arg), code=code, reason=message)
                         instead = arg and self._channels.refused(endpoint, arg)
@@ -187,6 +191,7 @@ class OKXCollector:
                         for symbol in self._channels.symbols_of_trades(endpoint):
                             self._pipeline.interrupt(EXCHANGE, symbol)
                         self._channels.disconnected(endpoint)
+                        self._changed.set()
 
     async def _write(self) -> None:
         """Store what arrives in batches: whatever came while the last one was written."""
@@ -241,7 +246,11 @@ class OKXCollector:
                 await self._db.bus.publish(FeedHealthNews(source, self._channels.health(self._repair.open_gaps())))
             except DatabaseOperationError as error:
                 log.warning("The state of the channels was not told", reason=str(error))
-            await asyncio.sleep(REPORT_EVERY)
+            await asyncio.sleep(NEWS_WITHIN)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REPORT_EVERY - NEWS_WITHIN):
+                    await self._changed.wait()
+            self._changed.clear()
 
     async def _keep_time(self, rest: OKXRest) -> None:
         while True:

@@ -64,6 +64,12 @@ class Repair:
                 self._unrecoverable[symbol] += not recovered
             else:
                 await self._complete(hole)
+            holes.task_done()
+
+    async def idle(self) -> None:
+        """Return when no hole waits to be mended."""
+        for holes in self._holes.values():
+            await holes.join()
 
     async def _recover(self, gap: Gap, add: Add) -> bool:
         """Read history-trades from the newest missing trade back to the oldest, and on to one that proves the run."""

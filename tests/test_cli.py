@@ -1,0 +1,221 @@
+"""The commands as a user types them: real processes, a real database, real sockets."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+from websockets.sync.client import connect
+
+CANDLEQL = [sys.executable, "-m", "candleql"]
+CAPTURES = Path(__file__).parent / "captures"
+CONFIG = {
+    "exchange": "okx",
+    "trading_pairs": [{"symbol": "BTC-USDT", "data_types": ["trade"], "timeframes": ["5s", "1m"]}],
+}
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A short path that the server's account can enter; tmp_path is neither under root."""
+    made = Path(tempfile.mkdtemp(prefix="cq-"))
+    made.chmod(0o755)
+    (made / "okx_config.json").write_text(json.dumps(CONFIG))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+def environment(**changes: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "DEBUG")}
+    return kept | changes
+
+
+def run(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*CANDLEQL, *words],
+        cwd=folder,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@contextmanager
+def serving(folder: Path, *words: str, end: int = signal.SIGTERM) -> Iterator[str]:
+    """A running `serve`, by its address; ended by `end`."""
+    server = subprocess.Popen(
+        [*CANDLEQL, "serve", "--port", "0", "--data-dir", "data", *words],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        found = re.search(r"http://\S+/graphql", line)
+        assert found, line + (server.stderr.read() if server.stderr else "")
+        yield found[0]
+        server.send_signal(end)
+        out, err = server.communicate(timeout=10)
+        assert server.returncode == (-end if end == signal.SIGKILL else 0), out + err
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def ask(url: str, query: str) -> dict:
+    answer = httpx2.post(url, json={"query": query}, timeout=20).json()
+    assert "errors" not in answer, answer
+    return answer["data"]
+
+
+def follow(url: str, query: str, enough) -> list[dict]:
+    """The events of a subscription until `enough(events)`."""
+    events: list[dict] = []
+    with connect(url.replace("http", "ws"), subprotocols=["graphql-transport-ws"]) as socket:
+        socket.send(json.dumps({"type": "connection_init"}))
+        assert json.loads(socket.recv(timeout=10))["type"] == "connection_ack"
+        socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": query}}))
+        while not enough(events):
+            message = json.loads(socket.recv(timeout=20))
+            assert message["type"] == "next", message
+            (event,) = message["payload"]["data"].values()
+            events.append(event)
+    return events
+
+
+def kinds(events: list[dict]) -> set[str]:
+    return {event["kind"] for event in events}
+
+
+CANDLES = (
+    'subscription { candles(symbol: "BTC-USDT", timeframe: "5s") '
+    "{ kind candle { timestamp close tradeCount isFinal } } }"
+)
+SPAN = '{ rawTrades(symbol: "BTC-USDT", last: 1000) { nodes { trade { tradeId } } } }'
+
+
+def ids(url: str) -> list[int]:
+    return sorted(int(node["trade"]["tradeId"]) for node in ask(url, SPAN)["rawTrades"]["nodes"])
+
+
+def test_the_demo_moves_and_goes_on_after_a_restart_and_after_a_kill(folder):
+    with serving(folder, "--demo") as url:
+        events = follow(url, CANDLES, lambda events: {"FORMING", "CLOSED"} <= kinds(events))
+        bots = ask(url, "{ bots { nodes { name status } } }")["bots"]["nodes"]
+    with serving(folder, "--demo", end=signal.SIGKILL) as url:
+        follow(url, CANDLES, lambda events: "CLOSED" in kinds(events))
+        after_restart = ids(url)
+    with serving(folder, "--demo") as url:
+        follow(url, CANDLES, lambda events: "CLOSED" in kinds(events))
+        after_kill = ids(url)
+        health = ask(url, "{ health { healthy } }")["health"]
+
+    assert {event["candle"]["isFinal"] for event in events if event["kind"] == "FORMING"} == {False}
+    assert [bot["status"] for bot in bots] == ["ACTIVE", "PAUSED", "INACTIVE"]
+    assert after_restart == list(range(after_restart[0], after_restart[-1] + 1))
+    assert after_kill == list(range(after_kill[0], after_kill[-1] + 1))
+    assert health == {"healthy": True}
+
+
+def test_a_second_terminal_works_beside_a_running_server(folder):
+    with serving(folder, "--no-collect") as url:
+        replayed = run(folder, "replay", *map(str, CAPTURES.iterdir()), "--data-dir", "data")
+        again = run(folder, "replay", *map(str, CAPTURES.iterdir()), "--data-dir", "data")
+        migrated = run(folder, "migrate", "--data-dir", "data")
+        markets = ask(url, "{ markets { symbol timeframe candleCount isCollected } }")["markets"]
+
+    assert (replayed.returncode, again.returncode, migrated.returncode) == (0, 0, 0), replayed.stderr
+    assert " 0 new; 0 candles written" in again.stdout
+    assert migrated.stdout == "The database is up to date.\n"
+    assert any(int(market["candleCount"]) > 0 for market in markets)
+
+
+def test_collect_without_serving_ends_on_a_signal(folder):
+    variables = {"OKX_REST_URL": "http://127.0.0.1:9", "OKX_WS_URL": "ws://127.0.0.1:9"}
+    collector = subprocess.Popen(
+        [*CANDLEQL, "collect", "--data-dir", "data"],
+        cwd=folder,
+        env=environment(**variables),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    try:
+        assert collector.stderr is not None
+        first = collector.stderr.readline()
+        collector.send_signal(signal.SIGINT)
+        _, err = collector.communicate(timeout=10)
+    finally:
+        collector.kill()
+        collector.communicate()
+
+    assert collector.returncode == 0, first + err
+    assert "Traceback" not in first + err
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "told"),
+    [
+        pytest.param(["serve", "--config", "none.json"], {}, "none.json: No such file", id="no configuration"),
+        pytest.param(["replay", "none.jsonl"], {}, "none.jsonl: no such file", id="no recording"),
+        pytest.param(["replay", "okx_config.json", "--speed", "fast"], {}, "--speed: 'fast' is neither", id="a speed"),
+        pytest.param(["replay", "okx_config.json", "--speed", "0"], {}, "--speed: '0' is neither", id="no speed"),
+        pytest.param(
+            ["replay", "okx_config.json", "--timeframes", "5s,7x"], {}, "--timeframes: '7x' is not", id="a timeframe"
+        ),
+        pytest.param(["migrate"], {"LOG_LEVEL": "loud"}, "LOG_LEVEL: ", id="a setting"),
+        pytest.param(["migrate"], {"DATABASE_URL": "mysql://x"}, "DATABASE_URL: it must begin", id="another database"),
+        pytest.param(
+            ["migrate"], {"DATABASE_URL": "postgresql://x@127.0.0.1:9/y"}, "Connection refused", id="no database"
+        ),
+        pytest.param(
+            ["serve", "--no-collect", "--host", "203.0.113.1"], {}, "can't listen on 203.0.113.1", id="an address"
+        ),
+        pytest.param(
+            ["backfill", "BTC-USDT", "-t", "1m", "--since", "2024-02-01", "--until", "2024-01-01"],
+            {},
+            "is not before --until",
+            id="a range backwards",
+        ),
+        pytest.param(["export-schema", "--check", "okx_config.json"], {}, "is not the schema", id="another schema"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(folder, words, variables, told):
+    result = run(folder, *words, **variables)
+
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
+    assert result.stderr.startswith("candleql: ")
+    assert told in result.stderr
+
+
+def test_every_mistake_of_a_configuration_has_its_line(folder):
+    pairs = [{"symbol": "BTC-USDT", "timeframes": ["5x"]}, {"symbol": "", "timeframes": ["1m"]}]
+    (folder / "okx_config.json").write_text(json.dumps({"trading_pairs": pairs}))
+
+    result = run(folder, "collect")
+
+    assert result.returncode == 2
+    first, second = result.stderr.splitlines()
+    assert "trading_pairs[0].timeframes[0]" in first
+    assert "trading_pairs[1].symbol" in second
+
+
+def test_the_schema_on_disk_is_that_of_the_code(folder):
+    here = Path(__file__).parent.parent
+
+    assert run(here, "export-schema", "--check", "schema.graphql").returncode == 0
+    assert run(folder, "export-schema").stdout == (here / "schema.graphql").read_text()

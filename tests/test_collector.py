@@ -1,0 +1,326 @@
+"""The collector against a simulated exchange: what is stored at the end is what truly happened there."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from collector.backfill import backfill
+from collector.okx import repair as repair_module
+from collector.okx.collector import OKXCollector
+from collector.okx.pace import Pace
+from collector.okx.repair import Repair
+from collector.okx.rest import OKXRest
+from collector.okx.simulator.faults import Answer, RestFault
+from collector.okx.simulator.instruments import INSTRUMENTS
+from collector.okx.simulator.rows import single
+from collector.okx.simulator.server import Simulator
+from collector.tracker import Gap, Uncovered
+from repos.decode import decode_trade
+from repos.domain import EPOCH, Candle, DataType, InvalidValue, Origin, Series, Timeframe, Trade
+from repos.errors import DatabaseUnavailable
+from repos.events import CandleEventKind, FeedHealth
+from repos.feed.hub import Feed
+from repos.operations import DatabaseOperations
+from tests.trades import plain
+
+pytestmark = pytest.mark.anyio
+
+BTC = "BTC-USDT"
+BTC_1S = Series("okx", BTC, Timeframe("1s"))
+
+
+@pytest.fixture
+async def exchange() -> AsyncIterator[Simulator]:
+    """A lively one: some 40 trades a second."""
+    async with Simulator(seed=5, rate=16, connections_per_second=100) as simulator:
+        yield simulator
+
+
+def a_collector(exchange: Simulator, db: DatabaseOperations, feed: Feed | None = None, **changes) -> OKXCollector:
+    options = {
+        "symbols": [BTC],
+        "timeframes": {BTC: ["1s"]},
+        "db": db,
+        "feed": feed,
+        "rest_url": exchange.rest_url,
+        "ws_url": exchange.ws_url,
+    }
+    return OKXCollector(**options | changes)
+
+
+def milliseconds(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(milliseconds=1)
+
+
+def happened(exchange: Simulator, start: datetime, end: datetime, symbol: str = BTC) -> list[Trade]:
+    matches = exchange.ledger(symbol, milliseconds(start), milliseconds(end))
+    return [decode_trade("okx", symbol, single(INSTRUMENTS[symbol], match)) for match in matches]
+
+
+async def closed(feed: Feed, count: int) -> list[Candle]:
+    """The next candles of BTC_1S that end."""
+    candles = []
+    async with aclosing(feed.candles(BTC_1S, None, 0)) as events, asyncio.timeout(20):
+        async for event in events:
+            if event.kind in (CandleEventKind.CLOSED, CandleEventKind.CORRECTED):
+                candles.append(event.candle)
+            if len(candles) == count:
+                break
+    return candles
+
+
+async def stored(db: DatabaseOperations) -> list[Trade]:
+    now = datetime.now(UTC)
+    return await db.raw_trades.trades_between("okx", BTC, now - timedelta(days=1), now + timedelta(hours=1))
+
+
+async def channels(feed: Feed, wanted: int) -> list[FeedHealth]:
+    async with aclosing(feed.health()) as healths, asyncio.timeout(20):
+        async for health in healths:
+            if len([row for row in health.feeds if row.connected]) >= wanted:
+                return health.feeds
+    raise AssertionError
+
+
+def assert_true_to(exchange: Simulator, candles: list[Candle]) -> None:
+    """Each candle is what anyone would compute from all trades that happened in its time."""
+    for candle in candles:
+        assert plain(happened(exchange, candle.start_time, candle.end_time), candle.timeframe) == [candle]
+
+
+async def test_trades_and_candles_are_those_that_happened(exchange, db, feed):
+    async with a_collector(exchange, db, feed):
+        candles = await closed(feed, 2)
+        (row,) = await channels(feed, 1)
+
+    trades = await stored(db)
+    assert trades == happened(exchange, trades[0].timestamp, trades[-1].timestamp + timedelta(milliseconds=1))[
+        -len(trades) :
+    ]
+    assert_true_to(exchange, candles)
+    assert (row.channel, row.symbol, row.reconnects) == ("trades-all", BTC, 0)
+    assert row.lag_ms < 5000
+
+
+async def test_a_second_start_goes_on_where_the_first_ended(exchange, db, feed):
+    async with a_collector(exchange, db, feed):
+        await closed(feed, 1)
+
+    async with a_collector(exchange, db, feed):
+        candles = await closed(feed, 3)
+
+    ids = [trade.trade_id for trade in await stored(db)]
+    assert ids == list(range(ids[0], ids[-1] + 1))
+    assert_true_to(exchange, candles)
+
+
+async def test_what_the_stream_leaves_out_is_read_back(exchange, db, feed):
+    exchange.faults.skip_every = 5
+
+    async with a_collector(exchange, db, feed):
+        await closed(feed, 1)
+        exchange.drop()
+        candles = await closed(feed, 3)
+        (row,) = await channels(feed, 1)
+
+    assert_true_to(exchange, candles)
+    assert row.reconnects == 1
+
+
+async def test_where_single_matches_are_refused_aggregates_serve(exchange, db, feed):
+    exchange.faults.answers.append(Answer("trades-all", "64003"))
+
+    async with a_collector(exchange, db, feed):
+        candles = await closed(feed, 2)
+        (row,) = await channels(feed, 1)
+
+    rows = await db.raw_trades.get_raw_trades(BTC, "trade", EPOCH, datetime.now(UTC) + timedelta(hours=1))
+    assert any(int(raw.raw_data.get("count", "1")) > 1 for raw in rows)
+    assert_true_to(exchange, candles)
+    assert row.channel == "trades"
+
+
+async def test_one_bad_symbol_or_frame_stops_nothing(exchange, db, feed):
+    exchange.faults.malformed = 1
+    collector = a_collector(exchange, db, feed, symbols=["NOPE-USDT", BTC], timeframes={BTC: ["1s"]})
+
+    async with collector:
+        candles = await closed(feed, 2)
+        rows = await channels(feed, 1)
+
+    assert {(row.symbol, row.connected) for row in rows} == {("NOPE-USDT", False), (BTC, True)}
+    assert collector.malformed == 1
+    assert_true_to(exchange, candles)
+
+
+async def test_other_channels_are_stored_where_raw_data_is(exchange, db, feed):
+    kinds = [DataType.TRADE, DataType.TICKER, DataType.ORDERBOOK, DataType.CANDLE]
+
+    async with a_collector(exchange, db, feed, data_types=kinds, store_raw_data=True):
+        await closed(feed, 2)
+        rows = await channels(feed, 4)
+
+    since, until = EPOCH, datetime.now(UTC) + timedelta(hours=1)
+    for kind in kinds:
+        assert await db.raw_trades.get_raw_trades(BTC, kind.value, since, until, limit=1)
+    assert [row.channel for row in rows] == ["tickers", "books5", "trades-all", "candle1m"]
+
+
+async def test_other_channels_are_not_followed_for_nothing(exchange, db, feed):
+    async with a_collector(exchange, db, feed, data_types=[DataType.TRADE, DataType.TICKER]):
+        (row,) = await channels(feed, 1)
+
+    assert row.channel == "trades-all"
+
+
+async def test_instruments_are_kept(exchange, db, feed):
+    async with a_collector(exchange, db, feed), asyncio.timeout(20):
+        await closed(feed, 1)
+        while not (known := await db.instruments.get_many([("okx", "BTC-USDT-SWAP")])):
+            await asyncio.sleep(0.01)
+
+    (swap,) = known.values()
+    assert (format(swap.contract_value, "f"), swap.state) == ("0.01", "live")
+
+
+async def test_a_collector_makes_a_feed_of_its_own_when_it_has_none(exchange, db, feed):
+    async with a_collector(exchange, db):
+        candles = await closed(feed, 1)
+
+    assert_true_to(exchange, candles)
+
+
+async def test_a_database_that_loses_its_connections_loses_no_trade(exchange, db, feed):
+    async with a_collector(exchange, db, feed):
+        await closed(feed, 1)
+        async with db.engine.connect() as connection:
+            for _ in range(5):
+                await connection.exec_driver_sql(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+                await asyncio.sleep(0.1)
+        candles = await closed(feed, 3)
+
+    ids = [trade.trade_id for trade in await stored(db)]
+    assert ids == list(range(ids[0], ids[-1] + 1))
+    assert_true_to(exchange, candles)
+
+
+async def test_a_start_without_a_database_says_so(exchange, tmp_path):
+    nowhere = DatabaseOperations(f"postgresql://nobody@/nothing?host={tmp_path}")
+
+    with pytest.raises(DatabaseUnavailable):
+        await a_collector(exchange, nowhere).start()
+
+
+async def test_stopping_what_never_started_is_fine(exchange, db):
+    await a_collector(exchange, db).stop()
+
+
+async def test_a_wrong_timeframe_is_refused(exchange, db):
+    with pytest.raises(InvalidValue, match="timeframe"):
+        a_collector(exchange, db, timeframes={BTC: ["7x"]})
+
+
+@pytest.fixture
+async def rest(exchange: Simulator) -> AsyncIterator[OKXRest]:
+    async with OKXRest(exchange.rest_url, pace=Pace()) as client:
+        yield client
+
+
+def an_hour() -> datetime:
+    """One that is past, and traded."""
+    return Timeframe("1h").floor(datetime.now(UTC)) - timedelta(hours=2)
+
+
+async def test_what_trades_do_not_cover_is_taken_from_the_exchange(exchange, db, rest):
+    repair = Repair([BTC], db, rest)
+    minute = Series("okx", BTC, Timeframe("1m"))
+    start, end = an_hour(), an_hour() + timedelta(minutes=3)
+
+    repair.report(Uncovered(minute, start, end))
+    await _until(repair, db.raw_trades.insert_trades, lambda: db.market_data.count(minute))
+
+    candles = await db.market_data.get_candles(BTC, "1m", start, end)
+    ours = plain(happened(exchange, start, end), "1m")
+    assert [(c.open, c.high, c.low, c.close, c.volume) for c in candles] == [
+        (c.open, c.high, c.low, c.close, c.volume) for c in ours
+    ]
+    assert {(c.origin, c.trade_count) for c in candles} == {(Origin.EXCHANGE, None)}
+
+
+async def test_trades_that_the_exchange_has_no_more_stay_an_open_gap(exchange, db, rest):
+    repair = Repair([BTC], db, rest)
+    long_ago = datetime.now(UTC) - timedelta(days=30)
+    (old,) = happened(exchange, long_ago, long_ago + timedelta(minutes=1))[:1]
+
+    repair.report(Gap("okx", BTC, old.trade_id, old.trade_id + 5, long_ago, long_ago))
+    while_mending = repair.open_gaps()
+    await _until(repair, db.raw_trades.insert_trades, lambda: _true())
+
+    assert while_mending == {BTC: 1}
+    assert repair.open_gaps() == {BTC: 1}
+
+
+async def test_an_exchange_that_is_away_for_a_while_is_waited_for(exchange, db, rest, monkeypatch):
+    monkeypatch.setattr(repair_module, "RETRY", 0.01)
+    exchange.faults.rest.append(RestFault("history-trades", status=503, times=6))
+    start = an_hour()
+    trades = happened(exchange, start, start + timedelta(seconds=20))
+    repair = Repair([BTC], db, rest)
+
+    repair.report(Gap("okx", BTC, trades[0].trade_id, trades[9].trade_id, start, trades[9].timestamp))
+    await _until(repair, db.raw_trades.insert_trades, lambda: db.raw_trades.has_trade("okx", BTC, trades[0].trade_id))
+
+    assert repair.open_gaps() == {BTC: 0}
+
+
+async def test_what_the_exchange_refuses_to_tell_stays_an_open_gap(exchange, db, rest):
+    exchange.faults.rest.append(RestFault("history-trades", status=400, code="51000", times=1))
+    repair = Repair([BTC], db, rest)
+
+    repair.report(Gap("okx", BTC, 1, 2, an_hour(), an_hour()))
+    await _until(repair, db.raw_trades.insert_trades, lambda: _true())
+
+    assert repair.open_gaps() == {BTC: 1}
+
+
+async def _true() -> bool:
+    return True
+
+
+async def _until(repair: Repair, add, done) -> None:
+    """Mend until every hole is dealt with and `done` tells so."""
+    async with asyncio.timeout(20):
+        mending = asyncio.create_task(repair.run(add))
+        try:
+            await repair.idle()
+            while not await done():
+                await asyncio.sleep(0.01)
+        finally:
+            mending.cancel()
+            await asyncio.gather(mending, return_exceptions=True)
+
+
+@pytest.mark.parametrize("timeframe", ["5s", "1m", "10m"])
+async def test_backfilled_candles_are_those_that_happened(db, timeframe):
+    start, heard = an_hour(), []
+    series = Series("okx", BTC, Timeframe(timeframe))
+
+    async with Simulator(seed=5) as exchange, OKXRest(exchange.rest_url, pace=Pace()) as rest:
+        count = await backfill(db, rest, BTC, series.timeframe, start, start + timedelta(minutes=21), heard.append)
+        again = await backfill(db, rest, BTC, series.timeframe, start, start + timedelta(minutes=21))
+
+    end = series.timeframe.floor(start + timedelta(minutes=21))
+    candles = await db.market_data.get_candles(BTC, timeframe, start, start + timedelta(hours=1))
+    ours = plain(happened(exchange, start, end), timeframe)
+    assert [(c.start_time, c.open, c.high, c.low, c.close, c.volume) for c in candles] == [
+        (c.start_time, c.open, c.high, c.low, c.close, c.volume) for c in ours
+    ]
+    assert (count, again) == (len(ours), 0)
+    assert heard == sorted(heard, reverse=True)
+    assert heard[-1] >= start
