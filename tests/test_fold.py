@@ -67,7 +67,7 @@ def test_the_smallest_size_is_not_lost_in_a_great_volume() -> None:
     assert str(made.volume) == "1" + "0" * 18 + TINY[1:]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(days(), st.randoms(use_true_random=False))
 def test_split_repeated_and_reordered_trades_make_the_same_candle(trades: list[Trade], random: Random) -> None:
     given_trades = trades + random.choices(trades, k=len(trades))
@@ -87,7 +87,7 @@ def test_split_repeated_and_reordered_trades_make_the_same_candle(trades: list[T
     assert merged.is_unbroken
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(days(), st.sampled_from(["5m", "15m", "1h", "1d"]))
 def test_minutes_rolled_up_equal_the_longer_candle(trades: list[Trade], timeframe: str) -> None:
     minutes: dict[datetime, Fold] = {}

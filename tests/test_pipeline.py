@@ -1,3 +1,4 @@
+import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
@@ -121,6 +122,31 @@ async def test_a_bucket_joined_in_its_middle_is_reported_and_not_stored(db: Data
 
     assert await market.candles() == []
     assert market.holes == [Uncovered(BTC, NOON, NOON + 5 * SECOND)]
+
+
+async def test_a_bucket_joined_in_its_middle_is_completed_from_the_history(db: DatabaseOperations) -> None:
+    market = Market(db)
+    trades = [a_trade(i, (i - 10) * 0.7, str(i)) for i in range(6, 25)]
+    await market.add(*trades[6:])
+
+    # A page of history, which reaches back beyond the start of the bucket.
+    await market.add(*trades[2:7])
+
+    assert await market.candles() == plain(trades, "5s")[1:-1]
+    assert market.holes == [Uncovered(BTC, NOON, NOON + 5 * SECOND)]
+
+
+async def test_calls_made_at_once_wait_for_each_other(db: DatabaseOperations) -> None:
+    market = Market(db)
+    trades = [a_trade(i, i - 10) for i in range(9, 60)]
+    await market.add(trades[0])
+
+    async with asyncio.TaskGroup() as group:
+        for trade in trades[1:]:
+            group.create_task(market.add(trade))
+        group.create_task(market.pipeline.tick(NOON + 49 * SECOND))
+
+    assert await market.candles() == plain(trades, "5s")[1:-1]
 
 
 async def test_what_ended_before_the_start_is_not_reported(db: DatabaseOperations) -> None:
