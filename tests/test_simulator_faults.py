@@ -1,7 +1,9 @@
 """What goes wrong with the exchange when it is told to."""
 
+import asyncio
+
 import pytest
-from httpx2 import TimeoutException
+from httpx2 import AsyncClient, TimeoutException
 from websockets.exceptions import InvalidStatus
 
 from collector.okx.simulator.faults import Answer, Faults, Mangler, RestFault
@@ -221,6 +223,18 @@ async def test_rest_can_answer_half_a_document():
         whole = await api.get("market/trades", params={"instId": BTC})
         assert whole.content.startswith(half.content)
         assert len(half.content) == len(whole.content) // 2
+
+
+async def test_a_request_under_way_does_not_outlive_the_exchange():
+    async with AsyncClient() as client:
+        async with an_exchange() as exchange:
+            fault = RestFault("public/time", delay=60)
+            exchange.faults.rest.append(fault)
+            request = asyncio.create_task(client.get(f"{exchange.rest_url}/api/v5/public/time"))
+            while fault.times:
+                await asyncio.sleep(0.001)
+
+        assert (await request).status_code == 500
 
 
 async def test_the_same_seed_errs_the_same_way():

@@ -1,13 +1,12 @@
 """The websocket side of the simulated exchange: OKX's protocol, frame by frame."""
 
 import asyncio
-import json
 
 import pytest
 import websockets
 from websockets.exceptions import InvalidStatus
 
-from collector.okx.simulator.clock import WallClock
+from collector.okx.simulator.clock import ManualClock, WallClock
 from collector.okx.simulator.instruments import INSTRUMENTS
 from collector.okx.simulator.market import HOUR, MINUTE
 from collector.okx.simulator.server import Simulator
@@ -361,21 +360,22 @@ async def test_it_runs_on_the_walls_clock_and_ends_quickly():
     assert asyncio.all_tasks() == before
 
 
-def test_the_walls_clock_never_goes_back():
-    clock = WallClock()
+def test_no_clock_goes_back():
+    wall, manual = WallClock(), ManualClock(NOON)
 
-    assert clock() <= clock()
+    assert wall() <= wall()
+    with pytest.raises(ValueError, match="would turn the clock back"):
+        manual.advance(-1)
 
 
-async def test_a_days_jump_is_pushed_without_a_gap():
+async def test_a_jump_of_hours_is_pushed_without_a_gap():
     async with an_exchange(rate=0.1) as exchange, connected(exchange) as client:
         await client.subscribe(ALL, ("candle1H", BTC))
         await client.frames(4)
-        exchange.clock.advance(24 * HOUR)
+        exchange.clock.advance(6 * HOUR)
 
-        happened = ids(exchange, NOON + 1, NOON + 24 * HOUR + 1)
+        happened = ids(exchange, NOON + 1, NOON + 6 * HOUR + 1)
         frames = await client.until(happened[-1])
         assert [i for frame in frames for i in trade_ids(frame)] == happened
         confirmed = [f["data"][0] for f in frames if f["arg"]["channel"] == "candle1H" and f["data"][0][8] == "1"]
-        assert [int(row[0]) for row in confirmed][:23] == [NOON + hour * HOUR for hour in range(23)]
-        assert json.loads(json.dumps(confirmed)) == confirmed
+        assert [int(row[0]) for row in confirmed][:5] == [NOON + hour * HOUR for hour in range(5)]

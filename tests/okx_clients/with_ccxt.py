@@ -24,17 +24,17 @@ async def main(rest_url: str, ws_url: str) -> dict[str, Any]:
         since = (await exchange.fetch_time()) // hour * hour - 6 * hour
         seen["since"] = since
         seen["hours"] = await exchange.fetch_ohlcv("ETH/USDT:USDT", "1h", since=since, limit=4)
-        seen["days"] = await exchange.fetch_ohlcv("BTC/USDT", "1d", limit=3)
+        seen["days"] = await exchange.fetch_ohlcv("SHIB/USDT", "1d", limit=3)
         seen["book"] = await exchange.fetch_order_book("SHIB/USDT", 5)
-        seen["ticker"] = await exchange.fetch_ticker("SOL/USDT")
-        seen["watched_ticker"] = await exchange.watch_ticker("BTC/USDT")
+        seen["ticker"] = await exchange.fetch_ticker("SHIB/USDT")
+        seen["watched_ticker"] = await exchange.watch_ticker("SHIB/USDT")
         seen["watched_candle"] = (await exchange.watch_ohlcv("BTC/USDT", "1m"))[-1]
         seen["watched_books"] = []
         while len(seen["watched_books"]) < 3:
             book = await exchange.watch_order_book("BTC/USDT")
             seen["watched_books"].append({"bids": book["bids"][:5], "asks": book["asks"][:5]})
         seen["watched_trades"] = []
-        while len(seen["watched_trades"]) < 40:
+        while len(seen["watched_trades"]) < 25:
             seen["watched_trades"] += [trade["info"] for trade in await exchange.watch_trades("BTC/USDT")]
         return seen
     finally:

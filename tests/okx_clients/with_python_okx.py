@@ -23,7 +23,7 @@ def over_rest(url: str) -> dict[str, Any]:
         "trades": recent,
         "older_trades": market.get_history_trades("BTC-USDT", type="1", after=recent[-1]["tradeId"])["data"],
         "minutes": market.get_candlesticks("ETH-USDT", bar="1m", limit="5")["data"],
-        "days": market.get_history_candlesticks("BTC-USDT-SWAP", bar="1D", limit="3")["data"],
+        "days": market.get_history_candlesticks("SHIB-USDT", bar="1D", limit="3")["data"],
         "unknown": market.get_ticker("NONE-USDT"),
     }
 
@@ -49,9 +49,9 @@ async def listen(url: str, args: list[dict[str, str]], enough: int) -> list[dict
 async def main(rest_url: str, ws_url: str) -> dict[str, Any]:
     seen = over_rest(rest_url)
     on = {"instId": "BTC-USDT"}
-    seen["public"] = await listen(f"{ws_url}/ws/v5/public", [{"channel": "trades", **on}], 40)
+    seen["public"] = await listen(f"{ws_url}/ws/v5/public", [{"channel": "trades", **on}], 25)
     seen["business"] = await listen(
-        f"{ws_url}/ws/v5/business", [{"channel": "trades-all", **on}, {"channel": "candle1m", **on}], 60
+        f"{ws_url}/ws/v5/business", [{"channel": "trades-all", **on}, {"channel": "candle1m", **on}], 40
     )
     return seen
 

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-PATIENCE = 1.0
+PATIENCE = 0.3
 """Seconds that requests under way have at the end."""
 
 
