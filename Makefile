@@ -4,15 +4,16 @@ BIN := .venv/bin
 RUNTIME := .venv/.runtime
 DEV := .venv/.dev
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet
+OKX_CLIENTS := .venv-okx-clients/.installed
 
-.PHONY: install demo test check lock clean
+.PHONY: install demo test check okx-clients lock clean
 
 install: $(RUNTIME)
 
 demo: $(RUNTIME)
 	$(BIN)/candleql serve --demo
 
-test: $(DEV)
+test: $(DEV) $(OKX_CLIENTS)
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
@@ -37,11 +38,21 @@ $(DEV): requirements-dev.txt $(RUNTIME)
 	$(PIP) --require-hashes -r requirements-dev.txt
 	touch $@
 
+# ccxt and python-okx, which the simulated exchange is tried with; apart from our own environment, which they would rule.
+okx-clients: $(OKX_CLIENTS)
+
+$(OKX_CLIENTS): requirements-okx-clients.txt | $(BIN)/pip
+	$(BIN)/python -m venv --clear .venv-okx-clients
+	.venv-okx-clients/bin/pip --disable-pip-version-check install --quiet --require-hashes -r $<
+	touch $@
+
 # Written anew only when the dependencies change; wants uv on the PATH.
-LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group build
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+LOCK := $(COMPILE) pyproject.toml --group build
 lock:
 	$(LOCK) -o requirements.txt
 	$(LOCK) --group dev -c requirements.txt -o requirements-dev.txt
+	printf 'ccxt>=4.5\npython-okx>=0.4\n' | $(COMPILE) - -o requirements-okx-clients.txt
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .venv-okx-clients build *.egg-info
