@@ -22,7 +22,14 @@ from repos.tables import metadata
 
 # Nothing here must outlive a power cut.
 FAST = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
-_TRUNCATE = f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY"
+# To truncate an empty table costs as much as a full one: some 5 ms.
+_FILLED = " UNION ALL ".join(f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in metadata.tables)  # noqa: S608
+_RESTART = "SELECT " + ", ".join(
+    f"setval(pg_get_serial_sequence('{name}', '{column.name}'), 1, false)"
+    for name, table in metadata.tables.items()
+    for column in table.columns
+    if column.identity is not None
+)
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +108,9 @@ async def empty(url: str) -> None:
         name = await connection.fetchval("SELECT current_database()")
         if not name.endswith("_test"):
             pytest.fail(f"the tests would have emptied the database {name}")
-        await connection.execute(_TRUNCATE)
+        if filled := [row[0] for row in await connection.fetch(_FILLED)]:
+            await connection.execute(f"TRUNCATE {', '.join(filled)}")
+        await connection.execute(_RESTART)
     finally:
         await connection.close()
 

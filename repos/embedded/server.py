@@ -161,7 +161,9 @@ class EmbeddedPostgres:
         try:
             return account.spawn(
                 output, programs / "postgres", "-D", self._data, "-h", "", "-p", "5432",
-                "-k", self._sockets(account), "-c", "unix_socket_permissions=0700", *self._options,
+                "-k", self._sockets(account), "-c", "unix_socket_permissions=0700",
+                # Room for the pools of several processes; PostgreSQL's own 100 is soon used up.
+                "-c", "max_connections=300", *self._options,
             )  # fmt: skip
         finally:
             os.close(output)
