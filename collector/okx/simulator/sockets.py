@@ -1,7 +1,6 @@
 """One websocket connection: its requests, its subscriptions and what is pushed to it."""
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -21,12 +20,12 @@ _NOT_BUSINESS = "This channel is not supported by '/business' URL. Please use '/
 _UPGRADE = "The connection will soon be closed for a service upgrade. Please reconnect."
 
 
-@dataclass(frozen=True, slots=True)
 class Refusal(Exception):
     """A request that is answered with an error."""
 
-    code: str
-    message: str
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Connection:
@@ -156,7 +155,7 @@ class Connection:
 
     def _refuse(self, request: Any, refusal: Refusal) -> None:
         self._send(
-            _echo(request) | {"event": "error", "msg": refusal.message, "code": refusal.code, "connId": self.conn_id}
+            _echo(request) | {"event": "error", "msg": str(refusal), "code": refusal.code, "connId": self.conn_id}
         )
 
     def _send(self, message: dict[str, Any]) -> None:
