@@ -1,5 +1,6 @@
 """Candles of the simulated market: nothing but its matches, added up."""
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from functools import lru_cache
 from operator import mul
@@ -7,7 +8,7 @@ from typing import NamedTuple
 
 from collector.okx.simulator.bars import Bar
 from collector.okx.simulator.instruments import LISTED, plain
-from collector.okx.simulator.market import HOUR, MINUTE, Market
+from collector.okx.simulator.market import HOUR, MINUTE, Market, Slot
 
 HISTORY = 7 * 24 * HOUR
 """How far back the exchange answers, in ms."""
@@ -29,6 +30,7 @@ class Candles:
 
     def __init__(self, market: Market) -> None:
         self.market = market
+        self._slot = lru_cache(maxsize=8_192)(self._sum_slot)
         self._minute = lru_cache(maxsize=12_000)(self._sum_minute)
         self._hour = lru_cache(maxsize=512)(self._sum_hour)
         self._day = lru_cache(maxsize=4)(self._sum_day)
@@ -93,26 +95,23 @@ class Candles:
         return Summary(price, price, price, price, 0, 0)
 
     def _part(self, start: int, end: int) -> Summary | None:
-        matches = self.market.between(start, end)
-        if not matches:
-            return None
-        prices = [match.price for match in matches]
-        sizes = [match.size for match in matches]
-        return Summary(prices[0], max(prices), min(prices), prices[-1], sum(sizes), sum(map(mul, prices, sizes)))
+        length = self.market.slot_length
+        pieces = []
+        for index in range((start - LISTED) // length, (end - 1 - LISTED) // length + 1):
+            begin = LISTED + index * length
+            if start <= begin and begin + length <= end:
+                pieces.append(self._slot(index))
+            else:
+                slot = self.market.slot(index)
+                pieces.append(_sum(slot, bisect_left(slot.times, start), bisect_left(slot.times, end)))
+        return _merge(pieces)
+
+    def _sum_slot(self, index: int) -> Summary | None:
+        slot = self.market.slot(index)
+        return _sum(slot, 0, len(slot.times))
 
     def _sum_minute(self, start: int) -> Summary | None:
-        return _merge(
-            Summary(
-                s.prices[0],
-                max(s.prices),
-                min(s.prices),
-                s.prices[-1],
-                sum(s.sizes),
-                sum(map(mul, s.prices, s.sizes)),
-            )
-            for s in self.market.slots(start, start + MINUTE)
-            if s.times
-        )
+        return self._part(start, start + MINUTE)
 
     def _sum_hour(self, start: int) -> Summary | None:
         return _merge(self._minute(minute) for minute in range(start, start + HOUR, MINUTE))
@@ -125,6 +124,14 @@ def _first(now: int) -> int:
     """The first day of the history: days, so that the start of a long bar moves once a day only."""
     start = now - HISTORY
     return max(LISTED, start - start % (24 * HOUR))
+
+
+def _sum(slot: Slot, begin: int, end: int) -> Summary | None:
+    """The matches at the positions [begin, end) of a slot."""
+    prices, sizes = slot.prices[begin:end], slot.sizes[begin:end]
+    if not prices:
+        return None
+    return Summary(prices[0], max(prices), min(prices), prices[-1], sum(sizes), sum(map(mul, prices, sizes)))
 
 
 def _merge(pieces: Iterable[Summary | None]) -> Summary | None:

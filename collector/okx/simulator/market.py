@@ -77,6 +77,7 @@ class Market:
         self._hour = lru_cache(maxsize=512)(self._shares)
         self._level = lru_cache(maxsize=512)(self._price_at)
         self.slot = lru_cache(maxsize=512)(self._make)
+        """The slot of an index: slots are `slot_length` ms long and counted from LISTED."""
 
     def last_id(self, moment: int) -> int:
         """The id of the newest match at or before `moment`, or -1 before the market opened."""
@@ -111,11 +112,6 @@ class Market:
             ]
             first = slot.first_id + stop
         return found
-
-    def slots(self, start: int, end: int) -> Iterator[Slot]:
-        """The slots that cover [start, end); both must lie on slot borders and not before LISTED."""
-        for index in range((start - LISTED) // self.slot_length, (end - LISTED) // self.slot_length):
-            yield self.slot(index)
 
     def _shares(self, hour: int) -> list[int]:
         """How many matches of the hour come before each of its minutes, and of the whole hour."""
