@@ -360,6 +360,19 @@ async def test_it_runs_on_the_walls_clock_and_ends_quickly():
     assert asyncio.all_tasks() == before
 
 
+async def test_a_taken_port_is_an_error_of_the_system():
+    async with an_exchange() as exchange:
+        taken = int(exchange.ws_url.rpartition(":")[2])
+
+        with pytest.raises(OSError, match="in use"):
+            await an_exchange(ws_port=taken).__aenter__()
+
+
+def test_a_clock_before_the_markets_is_refused():
+    with pytest.raises(ValueError, match="before 2018-01-08"):
+        an_exchange(0)
+
+
 def test_no_clock_goes_back():
     wall, manual = WallClock(), ManualClock(NOON)
 

@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Any
 
-import ccxt.pro  # type: ignore[import-not-found]
+import ccxt.pro
 
 
 async def main(rest_url: str, ws_url: str) -> dict[str, Any]:

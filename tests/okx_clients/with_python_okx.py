@@ -9,9 +9,9 @@ import json
 import sys
 from typing import Any
 
-from okx.MarketData import MarketAPI  # type: ignore[import-not-found]
-from okx.PublicData import PublicAPI  # type: ignore[import-not-found]
-from okx.websocket.WsPublicAsync import WsPublicAsync  # type: ignore[import-not-found]
+from okx.MarketData import MarketAPI
+from okx.PublicData import PublicAPI
+from okx.websocket.WsPublicAsync import WsPublicAsync
 
 
 def over_rest(url: str) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from collector.okx.simulator.candles import Candles
+from collector.okx.simulator.candles import HISTORY, Candles
 from collector.okx.simulator.clock import Clock, WallClock
 from collector.okx.simulator.dice import key
 from collector.okx.simulator.faults import SharedFaults
 from collector.okx.simulator.hub import Topics
-from collector.okx.simulator.instruments import INSTRUMENTS
+from collector.okx.simulator.instruments import INSTRUMENTS, LISTED
 from collector.okx.simulator.limits import Window
 from collector.okx.simulator.market import Market, Match
 from collector.okx.simulator.rest import Rest
@@ -41,6 +41,10 @@ class Simulator:
     both servers speak TLS. `connections_per_second` is OKX's limit by IP, `idle` the seconds without a push
     or an answer after which it closes a connection; a reader that leaves `unread_limit` bytes unread is closed too
     (OKX does not say how many it grants).
+
+    Raises:
+        ValueError: The clock is before 2018-01-08, when the simulated markets have no week of history yet.
+        OSError: A port is taken.
     """
 
     def __init__(
@@ -58,6 +62,8 @@ class Simulator:
         unread_limit: int = 16 * 1024 * 1024,
     ) -> None:
         self.clock: Clock = clock or WallClock()
+        if self.clock() < LISTED + HISTORY:
+            raise ValueError(f"clock: {self.clock()} ms is before 2018-01-08, when the market's history begins")
         self.faults = SharedFaults()
         self.connections: dict[str, Connection] = {}
         """By the connId that its acknowledgements carry."""
@@ -74,7 +80,12 @@ class Simulator:
         self._stop = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        rest, ws = self._listen(self._ports[0]), self._listen(self._ports[1])
+        rest = self._listen(self._ports[0])
+        try:
+            ws = self._listen(self._ports[1])
+        except OSError:
+            rest.close()
+            raise
         secure = "s" if self._ssl else ""
         self.rest_url = f"http{secure}://{self._host}:{rest.getsockname()[1]}"
         self.ws_url = f"ws{secure}://{self._host}:{ws.getsockname()[1]}"
