@@ -78,7 +78,7 @@ class Pipeline:
             for key in given:
                 if key not in self._trackers:
                     self._trackers[key] = await self._open(*key)
-            stored = await self._db.raw_trades.insert_trades(records)
+            stored = await self._db.tape.insert(records)
             for trade in stored:
                 given[trade.exchange, trade.symbol][trade.trade_id, trade.first_id] = trade
             for key, trades in given.items():
@@ -135,10 +135,10 @@ class Pipeline:
 
     async def _open(self, exchange: str, symbol: str) -> Tracker:
         tracker = Tracker(exchange, symbol, self._timeframes(symbol), self._live)
-        if self._live and (last := await self._db.raw_trades.last_trade(exchange, symbol)):
+        if self._live and (last := await self._db.tape.last(exchange, symbol)):
             # Where the last run ended: what comes next shows whether trades are missing in between.
             span = (last.timestamp - _CATCH_UP, last.timestamp + timedelta(microseconds=1))
-            tracker.take(await self._db.raw_trades.trades_between(exchange, symbol, *span))
+            tracker.take(await self._db.tape.between(exchange, symbol, *span))
         return tracker
 
     async def _settle(self) -> None:
@@ -148,7 +148,7 @@ class Pipeline:
 
     async def _read(self, trackers: Iterable[Tracker]) -> None:
         """Fold the buckets that are not whole from the stored trades."""
-        raw_trades = self._db.raw_trades
+        tape = self._db.tape
         for tracker in trackers:
             unread = tracker.unread
             for bucket in unread:
@@ -157,7 +157,7 @@ class Pipeline:
                 piece = _PIECE
                 while start < end:
                     until = min(start + piece, end)
-                    trades = await raw_trades.trades_between(tracker.exchange, tracker.symbol, start, until)
+                    trades = await tape.between(tracker.exchange, tracker.symbol, start, until)
                     _fill(unread, trades)
                     piece = piece * 2 if len(trades) < _MANY else max(piece / 2, _NEAR)
                     start = until
@@ -166,7 +166,7 @@ class Pipeline:
                     log.warning("No trade is stored", series=str(bucket.series), start=bucket.start)
                     continue
                 for trade_id in tracker.edges(bucket):
-                    if await raw_trades.has_trade(tracker.exchange, tracker.symbol, trade_id):
+                    if await tape.has(tracker.exchange, tracker.symbol, trade_id):
                         bucket.edges.add(trade_id)
                 bucket.whole = True
             if unread:

@@ -16,7 +16,7 @@ from repos.domain import Bot, BotStatus, InvalidValue, Page, Timeframe, exact, i
 from repos.errors import Conflict
 from repos.events import BotEventKind
 from repos.feed.news import BotNews
-from repos.raw_trades import json_text
+from repos.json_text import json_text
 from repos.tables import bots as t
 
 NAME_LIMIT = 128

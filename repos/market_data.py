@@ -6,20 +6,15 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from repos import keyset
+from repos.arrays import arrays, filled, typed
 from repos.base import BaseRepository
-from repos.domain import Candle, InvalidValue, Market, Origin, Page, Series, Timeframe
+from repos.domain import Candle, InvalidValue, Market, Page, Series, Timeframe
 from repos.events import Position
-from repos.feed.news import ANNOUNCED_ROWS, CandleNews
+from repos.revisions import COLUMNS, KEY, VALUES, candle_of, write
 from repos.tables import market_data as t
 from repos.tables import series as s
-
-_KEY = ("exchange", "symbol", "timeframe", "start_time")
-_VALUES = ("open", "high", "low", "close", "volume", "trade_count", "origin")
-_INCOMING = (*_KEY, *_VALUES, "revision")
-_COLUMNS = (t.c.start_time, t.c.open, t.c.high, t.c.low, t.c.close, t.c.volume, t.c.trade_count, t.c.origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,61 +38,6 @@ class CandleColumns:
     trade_count: list[int | None]
     truncated: bool
     position: Position
-
-
-def _arrays(table: sa.Table, names: Sequence[str]) -> sa.TableValuedAlias:
-    """Parameters named like the columns, an array each, as rows: a batch of any size is one statement."""
-    arrays = (sa.bindparam(name, type_=ARRAY(table.c[name].type)) for name in names)
-    columns = (sa.column(name, table.c[name].type) for name in names)
-    return sa.func.unnest(*arrays).table_valued(*columns, name="incoming").render_derived()
-
-
-_series_rows = _arrays(s, _KEY[:3])
-_CREATE_SERIES = insert(s).from_select(list(_KEY[:3]), sa.select(_series_rows)).on_conflict_do_nothing()
-_LOCK_SERIES = (
-    sa.select(s.c.exchange, s.c.symbol, s.c.timeframe, s.c.revision)
-    .where(sa.tuple_(s.c.exchange, s.c.symbol, s.c.timeframe).in_(sa.select(_series_rows)))
-    .order_by(s.c.exchange, s.c.symbol, s.c.timeframe)
-    .with_for_update()
-)
-
-
-def _upsert() -> sa.Executable:
-    new = insert(t).from_select(list(_INCOMING), sa.select(_arrays(t, _INCOMING)))
-    ours = sa.and_(t.c.origin == Origin.TRADES.value, new.excluded.origin == Origin.TRADES.value)
-    differs = sa.tuple_(*(t.c[name] for name in _VALUES)).is_distinct_from(
-        sa.tuple_(*(new.excluded[name] for name in _VALUES))
-    )
-    return new.on_conflict_do_update(
-        index_elements=list(_KEY),
-        set_={name: new.excluded[name] for name in (*_VALUES, "revision")} | {"updated_at": sa.func.now()},
-        # Without force a stored row stays, but the fold may revise its own. What changes nothing takes no revision.
-        where=sa.and_(sa.or_(sa.bindparam("force", type_=sa.Boolean), ours), differs),
-        # xmax is zero in a row that this statement inserted.
-    ).returning(t.c.exchange, t.c.symbol, t.c.timeframe, *_COLUMNS, sa.literal_column("(market_data.xmax = 0)"))
-
-
-_UPSERT = _upsert()
-_ADVANCE_SERIES = (
-    sa.update(s)
-    .where(*(s.c[name] == sa.bindparam(f"b_{name}") for name in _KEY[:3]))
-    .values(
-        revision=sa.bindparam("b_revision"),
-        first_time=sa.func.least(s.c.first_time, sa.bindparam("b_first", type_=s.c.first_time.type)),
-        last_time=sa.func.greatest(s.c.last_time, sa.bindparam("b_last", type_=s.c.last_time.type)),
-        candle_count=s.c.candle_count + sa.bindparam("b_inserted"),
-    )
-)
-
-
-def _names(series: Sequence[Series]) -> dict[str, list[str]]:
-    return dict(zip(_KEY[:3], (list(column) for column in zip(*series, strict=True)), strict=True))
-
-
-def _candle(series: Series, row: Sequence[Any]) -> Candle:
-    start, open_, high, low, close, volume, trade_count, origin = row
-    end = series.timeframe.end(start)
-    return Candle(*series, open_, high, low, close, volume, trade_count, start, end, Origin(origin))
 
 
 def _of(series: Series) -> list[sa.ColumnElement[bool]]:
@@ -152,40 +92,13 @@ class MarketDataRepository(BaseRepository):
         for candle in unique.values():
             if not candle.is_final:
                 raise InvalidValue("is_final", f"{candle.series} at {candle.start_time.isoformat()} is still forming")
-        keys = sorted({candle.series for candle in unique.values()})
-        names = _names(keys)
-        attempt = f"storing {len(unique)} candles of {keys[0]}" + (f" and {len(keys) - 1} more" if keys[1:] else "")
+        attempt = f"storing {len(unique)} candles, the first of {batch[0].series}"
         async with self._transaction(attempt) as connection:
-            await connection.execute(_CREATE_SERIES, names)
-            locked = await connection.execute(_LOCK_SERIES, names)
-            revisions = {Series(row[0], row[1], Timeframe(row[2])): row[3] + 1 for row in locked}
-            rows = [
-                (*c.series, c.start_time, c.open, c.high, c.low, c.close, c.volume, c.trade_count, c.origin.value,
-                 revisions[c.series])
-                for c in unique.values()
-            ]  # fmt: skip
-            arrays = dict(zip(_INCOMING, (list(column) for column in zip(*rows, strict=True)), strict=True))
-            written: dict[Series, list[Candle]] = {}
-            inserted: dict[Series, int] = {}
-            for row in await connection.execute(_UPSERT, arrays | {"force": force_update}):
-                key = Series(row[0], row[1], Timeframe(row[2]))
-                written.setdefault(key, []).append(_candle(key, row[3:-1]))
-                inserted[key] = inserted.get(key, 0) + row[-1]
-            news = []
-            for key, candles in written.items():
-                candles.sort(key=lambda candle: candle.start_time)
-                first, last = candles[0].start_time, candles[-1].start_time
-                await connection.execute(
-                    _ADVANCE_SERIES,
-                    {"b_exchange": key.exchange, "b_symbol": key.symbol, "b_timeframe": key.timeframe,
-                     "b_revision": revisions[key], "b_first": first, "b_last": last, "b_inserted": inserted[key]},
-                )  # fmt: skip
-                told = candles if len(candles) <= ANNOUNCED_ROWS else None
-                news.append(CandleNews(key, revisions[key], first, last, told))
-            await self._bus.announce(connection, *news)
-        for item in news:
-            self._log.info(f"Stored candle: {item.series.symbol} {item.series.timeframe} at {item.last.isoformat()}")
-        return [candle for candles in written.values() for candle in candles]
+            written = await write(connection, list(unique.values()), force_update)
+            await self._bus.announce(connection, *written)
+        for news in written:
+            self._log.info(f"Stored candle: {news.series.symbol} {news.series.timeframe} at {news.last.isoformat()}")
+        return [candle for news in written for candle in news.candles or ()]
 
     async def get_candles(
         self, symbol: str, timeframe: str, start_time: datetime, end_time: datetime, exchange: str = "okx"
@@ -197,16 +110,16 @@ class MarketDataRepository(BaseRepository):
             DatabaseOperationError: The database failed.
         """
         series = Series.of(exchange, symbol, timeframe)
-        query = sa.select(*_COLUMNS).where(*_range(series, start_time, end_time)).order_by(t.c.start_time)
+        query = sa.select(*COLUMNS).where(*_range(series, start_time, end_time)).order_by(t.c.start_time)
         async with self._transaction(f"reading candles of {series}") as connection:
-            return [_candle(series, row) for row in await connection.execute(query)]
+            return [candle_of(series, row) for row in await connection.execute(query)]
 
     async def get_candle(self, series: Series, start_time: datetime) -> Candle | None:
         """The stored candle that starts then."""
-        query = sa.select(*_COLUMNS).where(*_of(series), t.c.start_time == start_time)
+        query = sa.select(*COLUMNS).where(*_of(series), t.c.start_time == start_time)
         async with self._transaction(f"reading a candle of {series}") as connection:
             row = (await connection.execute(query)).first()
-        return None if row is None else _candle(series, row)
+        return None if row is None else candle_of(series, row)
 
     async def get_latest_candle(self, symbol: str, timeframe: str, exchange: str = "okx") -> Candle | None:
         """The newest stored candle, or None.
@@ -226,23 +139,23 @@ class MarketDataRepository(BaseRepository):
         """The newest stored candle of each series, if any, and where its reader stands; one statement, one snapshot."""
         if not series:
             return {}
-        asked = _arrays(t, _KEY[:3])
+        asked = arrays(typed(t, KEY))
         newest = (
-            sa.select(*_COLUMNS)
-            .where(*(t.c[name] == asked.c[name] for name in _KEY[:3]))
+            sa.select(*COLUMNS)
+            .where(*(t.c[name] == asked.c[name] for name in KEY))
             .order_by(t.c.start_time.desc())
             .limit(1)
             .lateral("newest")
         )
-        same = sa.and_(*(s.c[name] == asked.c[name] for name in _KEY[:3]))
+        same = sa.and_(*(s.c[name] == asked.c[name] for name in KEY))
         joined = asked.outerjoin(s, same).outerjoin(newest, sa.true())
         query = sa.select(asked, sa.func.coalesce(s.c.revision, 0), s.c.last_time, newest).select_from(joined)
         async with self._transaction(f"reading the newest candles of {len(series)} series") as connection:
-            rows = (await connection.execute(query, _names(series))).all()
+            rows = (await connection.execute(query, filled(KEY, series))).all()
         states: dict[Series, tuple[Candle | None, Position]] = {}
         for row in rows:
             key = Series(row[0], row[1], Timeframe(row[2]))
-            candle = None if row[5] is None else _candle(key, row[5:])
+            candle = None if row[5] is None else candle_of(key, row[5:])
             states[key] = candle, Position(key, row[3], None, row[4])
         return states
 
@@ -265,12 +178,12 @@ class MarketDataRepository(BaseRepository):
         """
         cut = keyset.cut(first, last, None if after is None else (after,), None if before is None else (before,))
         conditions = _range(series, start, end)
-        query = keyset.statement(_COLUMNS, [t.c.start_time], conditions, cut, _written(series))
+        query = keyset.statement(COLUMNS, [t.c.start_time], conditions, cut, _written(series))
         async with self._transaction(f"reading a page of {series}") as connection:
             rows = (await connection.execute(query)).all()
         found, has_next, has_previous = keyset.trimmed(rows, cut, beside=2)
         position = Position(series, rows[0].revision or 0, None, rows[0].last_time)
-        return CandlePage([_candle(series, row) for row in found], has_next, has_previous, position)
+        return CandlePage([candle_of(series, row) for row in found], has_next, has_previous, position)
 
     async def count(self, series: Series, *, start: datetime | None = None, end: datetime | None = None) -> int:
         """How many candles are stored in [start, end)."""
@@ -294,7 +207,7 @@ class MarketDataRepository(BaseRepository):
         """
         cut = keyset.cut(None, last, None, None)
         time = (sa.extract("epoch", t.c.start_time) * 1000).cast(sa.Double).label("time")
-        floats = [t.c[name].cast(sa.Double).label(name) for name in _VALUES[:5]]
+        floats = [t.c[name].cast(sa.Double).label(name) for name in VALUES[:5]]
         wanted = [t.c.start_time, time, *floats, t.c.trade_count]
         query = keyset.statement(wanted, [t.c.start_time], _range(series, start, end), cut, _written(series))
         async with self._transaction(f"reading columns of {series}") as connection:
@@ -316,13 +229,13 @@ class MarketDataRepository(BaseRepository):
             start = sa.literal(position.start, t.c.start_time.type)
             later = sa.tuple_(t.c.revision, t.c.start_time) > sa.tuple_(revision, start)
         order = (t.c.revision, t.c.start_time)
-        query = sa.select(t.c.revision, *_COLUMNS).where(*_of(series), later).order_by(*order).limit(limit)
+        query = sa.select(t.c.revision, *COLUMNS).where(*_of(series), later).order_by(*order).limit(limit)
         async with self._transaction(f"reading changes of {series}") as connection:
             rows = (await connection.execute(query)).all()
         changes = []
         newest = position.newest
         for row in rows:
-            candle = _candle(series, row[1:])
+            candle = candle_of(series, row[1:])
             newest = max(newest or candle.start_time, candle.start_time)
             changes.append((candle, Position(series, row[0], candle.start_time, newest)))
         return changes
@@ -331,10 +244,10 @@ class MarketDataRepository(BaseRepository):
         """The revision of each series that was ever written."""
         if not series:
             return {}
-        asked = _arrays(s, _KEY[:3])
-        same = sa.and_(*(s.c[name] == asked.c[name] for name in _KEY[:3]))
+        asked = arrays(typed(s, KEY))
+        same = sa.and_(*(s.c[name] == asked.c[name] for name in KEY))
         async with self._transaction(f"reading the revisions of {len(series)} series") as connection:
-            rows = await connection.execute(sa.select(asked, s.c.revision).join(s, same), _names(series))
+            rows = await connection.execute(sa.select(asked, s.c.revision).join(s, same), filled(KEY, series))
             return {Series(row[0], row[1], Timeframe(row[2])): row[3] for row in rows}
 
     async def markets(self, exchange: str | None = None) -> list[Market]:

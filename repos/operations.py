@@ -25,6 +25,7 @@ from repos.market_data import MarketDataRepository
 from repos.migrations.upgrade import migrate
 from repos.raw_trades import RawTradeRepository
 from repos.stats import StatsReader
+from repos.tape import TapeRepository
 
 Logger = logging.Logger | structlog.typing.FilteringBoundLogger
 
@@ -79,7 +80,8 @@ class DatabaseOperations:
         sa.event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
         self.bus = Bus(self.engine, self.listen_connection)
         self.market_data = MarketDataRepository(self.engine, self.bus, self._log)
-        self.raw_trades = RawTradeRepository(self.engine, self.bus, self._log)
+        self.tape = TapeRepository(self.engine, self.bus, self._log)
+        self.raw_trades = RawTradeRepository(self.engine, self.bus, self._log, self.tape)
         self.bots = BotRepository(self.engine, self.bus, self._log)
         self.instruments = InstrumentRepository(self.engine, self.bus, self._log)
         self._stats = StatsReader(self.engine, self.bus, self._log)

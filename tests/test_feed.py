@@ -42,13 +42,26 @@ async def take(events: AsyncIterator[T], count: int) -> list[T]:
         return [await anext(events) for _ in range(count)]
 
 
+async def has_read(feed: Feed) -> None:
+    """Return when the next subscriber has done its first reads."""
+    done, reached = asyncio.Event(), feed.topics.reached
+
+    def spy(*args) -> None:
+        reached(*args)
+        done.set()
+
+    feed.topics.reached = spy
+    async with asyncio.timeout(10):
+        await done.wait()
+    feed.topics.reached = reached
+
+
 @asynccontextmanager
-async def following(feed: Feed, *, after: Position | None = None, snapshot: int = 0, topic=BTC_1M):
-    """A subscriber of one series who is certainly registered."""
-    async with aclosing(feed.candles(topic, after, snapshot)) as events:
+async def following(feed: Feed):
+    """A subscriber of one series who has read what was written before."""
+    async with aclosing(feed.candles(BTC_1M, None, 0)) as events:
         first = asyncio.ensure_future(anext(events))
-        while feed.topics.get(topic) is None or feed.topics.get(topic).position is None:
-            await asyncio.sleep(0)
+        await has_read(feed)
 
         async def all_events():
             yield await first
@@ -178,7 +191,7 @@ async def test_a_write_too_large_to_announce_is_read(db, feed):
 async def test_a_hole_in_the_revisions_is_read_from_the_table(db, feed, connection):
     await db.market_data.upsert_candle(minute(0))
 
-    async with following(feed, snapshot=0) as events:
+    async with following(feed) as events:
         # A write whose news never came.
         await connection.execute("UPDATE market_data SET close = 105, high = 105, revision = 2")
         await connection.execute("UPDATE series SET revision = 2")
@@ -192,7 +205,7 @@ async def test_lost_news_is_mended_without_any_other_write(db, feed, connection,
     monkeypatch.setattr(receiver, "TICK", 0.1)
     await db.market_data.upsert_candle(minute(0))
 
-    async with following(feed, snapshot=0) as events:
+    async with following(feed) as events:
         await connection.execute("UPDATE market_data SET close = 105, high = 105, revision = 2")
         await connection.execute("UPDATE series SET revision = 2")
         feed._look_now.set()
@@ -228,13 +241,13 @@ async def test_a_listener_that_hears_nothing_is_replaced(db, feed, monkeypatch):
 
 
 async def test_trades_come_in_the_order_of_writing_and_resume(db, feed):
-    await db.raw_trades.insert_trades([a_record(trade_id=n) for n in (1, 2)])
+    await db.tape.insert([a_record(trade_id=n) for n in (1, 2)])
 
     async with aclosing(feed.trades("okx", "BTC-USDT", None, 1)) as events:
         (snapshot,) = await take(events, 1)
-        await db.raw_trades.insert_trades([a_record(trade_id=n) for n in (3, 4)])
+        await db.tape.insert([a_record(trade_id=n) for n in (3, 4)])
         (live,) = await take(events, 1)
-    await db.raw_trades.insert_trades([a_record(trade_id=5)])
+    await db.tape.insert([a_record(trade_id=5)])
     async with aclosing(feed.trades("okx", "BTC-USDT", snapshot.position, 0)) as events:
         (resumed,) = await take(events, 1)
 
@@ -244,9 +257,8 @@ async def test_trades_come_in_the_order_of_writing_and_resume(db, feed):
 async def test_a_hole_in_the_tape_is_read_from_the_table(db, feed):
     async with aclosing(feed.trades("okx", "BTC-USDT", None, 0)) as events:
         batches = asyncio.ensure_future(take(events, 1))
-        while not feed.topics.tapes() or next(iter(feed.topics.tapes().values())).position is None:
-            await asyncio.sleep(0)
-        await db.raw_trades.insert_trades([a_record(trade_id=n) for n in range(ANNOUNCED_ROWS + 1)])
+        await has_read(feed)
+        await db.tape.insert([a_record(trade_id=n) for n in range(ANNOUNCED_ROWS + 1)])
         (batch,) = await batches
         (rest,) = await take(events, 1)
 
@@ -340,6 +352,9 @@ async def test_a_reader_too_slow_for_its_letters_is_told_so(db, feed):
         await take(events, 1)
         for first in range(1, MOST + 2, ANNOUNCED_ROWS):
             await db.market_data.upsert_candles([minute(n) for n in range(first, first + ANNOUNCED_ROWS)])
+        written = (await db.market_data.revisions([BTC_1M]))[BTC_1M]
+        while feed.topics.get(BTC_1M).position < written:
+            await asyncio.sleep(0.01)
         async with asyncio.timeout(15):
             with pytest.raises(MailboxOverflow):
                 async for _ in events:

@@ -151,7 +151,7 @@ async def test_a_watch_list_brings_each_series_in_its_newest_state(socket, db):
 
 
 async def test_the_tape_resumes_from_its_cursor(socket, db):
-    await db.raw_trades.insert_trades([a_record(trade_id=1), a_record(trade_id=2)])
+    await db.tape.insert([a_record(trade_id=1), a_record(trade_id=2)])
     query = """
         subscription ($after: String, $snapshot: Int! = 0) {
           trades(symbol: "BTC-USDT", after: $after, snapshot: $snapshot) {
@@ -160,7 +160,7 @@ async def test_the_tape_resumes_from_its_cursor(socket, db):
 
     await socket.subscribe(query, snapshot=1)
     snapshot = (await socket.event())["trades"]
-    await db.raw_trades.insert_trades([a_record(trade_id=3), a_record(trade_id=4, price="99.5")])
+    await db.tape.insert([a_record(trade_id=3), a_record(trade_id=4, price="99.5")])
     batch = (await socket.event())["trades"]
     await socket.complete()
     await socket.subscribe(query, name="2", after=snapshot["cursor"])

@@ -84,9 +84,7 @@ async def test_any_json_is_kept_under_any_name(client, data):
 
 
 async def test_rows_come_in_pages_both_ways(client, db):
-    await db.raw_trades.insert_trades(
-        [a_record(trade_id=number, timestamp=NOON + number * MINUTE) for number in range(1, 6)]
-    )
+    await db.tape.insert([a_record(trade_id=number, timestamp=NOON + number * MINUTE) for number in range(1, 6)])
 
     def ids(page):
         return [node["trade"]["tradeId"] for node in page["nodes"]]
@@ -135,7 +133,7 @@ async def test_every_mistake_is_named(client):
 
 
 async def test_a_cursor_of_other_data_is_refused(client, db):
-    await db.raw_trades.insert_trades([a_record()])
+    await db.tape.insert([a_record()])
     cursor = (await client.ask(PAGE))["rawTrades"]["pageInfo"]["endCursor"]
 
     code, message = await client.refused(PAGE, after=cursor, type="orderbook")

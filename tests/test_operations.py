@@ -244,7 +244,7 @@ async def test_listening_has_a_connection_of_its_own(database_url: str, db: Data
 
 async def test_stats_count_what_is_stored(db: DatabaseOperations) -> None:
     await db.market_data.upsert_candles([a_candle(), a_candle(timeframe="5s"), a_candle(close=102)], force_update=True)
-    await db.raw_trades.insert_trades([a_record(trade_id=n) for n in (1, 2, 3)])
+    await db.tape.insert([a_record(trade_id=n) for n in (1, 2, 3)])
     await db.raw_trades.insert_raw_websocket_data("okx", "BTC-USDT", "ticker", {"last": "1"}, NOON)
     await db.bots.add({"name": "one", "strategy_name": "s", "symbol": "BTC-USDT", "timeframe": "1m"})
 
@@ -259,10 +259,10 @@ async def test_stats_count_what_is_stored(db: DatabaseOperations) -> None:
 
 async def test_rates_are_measured_between_calls(db: DatabaseOperations, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stats, "_WINDOW", 0.0)
-    await db.raw_trades.insert_trades([a_record(trade_id=1)])
+    await db.tape.insert([a_record(trade_id=1)])
     before = await db.get_stats()
     await db.market_data.upsert_candles([a_candle()])
-    await db.raw_trades.insert_trades([a_record(trade_id=n) for n in (2, 3)])
+    await db.tape.insert([a_record(trade_id=n) for n in (2, 3)])
 
     after = await db.get_stats()
 
@@ -284,7 +284,7 @@ async def test_many_rows_are_estimated(
     db: DatabaseOperations, database_url: str, monkeypatch: pytest.MonkeyPatch, analysed: bool
 ) -> None:
     monkeypatch.setattr(stats, "COUNTED", 3)
-    await db.raw_trades.insert_trades([a_record(trade_id=n) for n in range(1, 11)])
+    await db.tape.insert([a_record(trade_id=n) for n in range(1, 11)])
     if analysed:
         connection = await asyncpg.connect(database_url)
         await connection.execute("ANALYZE raw_trades")

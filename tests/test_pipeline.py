@@ -325,7 +325,7 @@ async def test_a_restart_refolds_the_open_candle(db: DatabaseOperations) -> None
 
 async def test_a_restart_stores_candles_that_a_crash_left_out(db: DatabaseOperations) -> None:
     trades = [a_trade(9, -1), a_trade(10, 1), a_trade(11, 6), a_trade(12, 11)]
-    await db.raw_trades.insert_trades(records(*trades[:3]))
+    await db.tape.insert(records(*trades[:3]))
     market = Market(db)
 
     await market.add(trades[3])
@@ -459,15 +459,15 @@ async def test_what_could_not_be_stored_is_stored_by_the_next_call(
     assert await market.candles() == plain([a_trade(10, 1)], "5s")
 
 
-@pytest.mark.parametrize("method", ["last_trade", "insert_trades", "trades_between", "has_trade"])
+@pytest.mark.parametrize("method", ["last", "insert", "between", "has"])
 async def test_an_add_that_failed_can_be_repeated(
     db: DatabaseOperations, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     trades = [a_trade(9, -1), a_trade(10, 1), a_trade(11, 6)]
-    await db.raw_trades.insert_trades(records(*trades[:1]))
+    await db.tape.insert(records(*trades[:1]))
     market = Market(db)
     with monkeypatch.context() as patched:
-        patched.setattr(db.raw_trades, method, _fails)
+        patched.setattr(db.tape, method, _fails)
         with pytest.raises(DatabaseOperationError):
             await market.add(*trades[1:])
 
@@ -507,7 +507,7 @@ async def test_trades_that_make_no_valid_candle_stop_nothing(db: DatabaseOperati
 
 
 async def test_a_trade_stored_at_another_time_makes_no_candle_here(db: DatabaseOperations) -> None:
-    await db.raw_trades.insert_trades(records(a_trade(10, 1)))
+    await db.tape.insert(records(a_trade(10, 1)))
     market = Market(db, live=False)
 
     assert await market.add(a_trade(10, 100), a_trade(11, 200)) == [a_trade(11, 200)]
@@ -520,7 +520,7 @@ async def test_a_long_candle_is_read_in_pieces_that_lose_nothing(
     db: DatabaseOperations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trades = [a_trade(i, (i - 10) * 600, str(i)) for i in range(10, 70)]
-    await db.raw_trades.insert_trades(records(*trades[:-1]))
+    await db.tape.insert(records(*trades[:-1]))
     market = Market(db, "1d", live=False)
     for many in (1, 10_000):
         monkeypatch.setattr(module, "_MANY", many)
@@ -535,8 +535,8 @@ async def test_an_aggregate_read_after_some_of_its_matches_is_left_out_aloud(db:
     # A day is read in pieces that end after 5, 15, 35, 75, 155, 315 and 635 minutes.
     border = (635 - 12 * 60) * 60
     matches = [a_trade(10, border - 1), a_trade(11, border - 1)]
-    await db.raw_trades.insert_trades(records(*matches))
-    await db.raw_trades.insert_trades(records(a_trade(12, border, count=2)))
+    await db.tape.insert(records(*matches))
+    await db.tape.insert(records(a_trade(12, border, count=2)))
     market = Market(db, "1d", live=False)
 
     with structlog.testing.capture_logs() as logs:
@@ -556,7 +556,7 @@ async def test_ids_full_of_holes_are_followed(db: DatabaseOperations) -> None:
     await market.pipeline.tick(NOON + timedelta(hours=1))
 
     assert await market.candles() == []
-    assert await Market(db).db.raw_trades.trades_between("okx", "BTC-USDT", BEFORE, AFTER) == [*trades, a_trade(800, 6)]
+    assert await Market(db).db.tape.between("okx", "BTC-USDT", BEFORE, AFTER) == [*trades, a_trade(800, 6)]
 
 
 async def test_only_so_many_uncovered_candles_wait_for_their_trades(db: DatabaseOperations) -> None:
@@ -586,7 +586,7 @@ async def test_a_replay_stores_every_candle_with_a_trade(db: DatabaseOperations)
 
 async def test_a_replay_folds_trades_that_others_stored_too(db: DatabaseOperations) -> None:
     trades = [a_trade(i, i - 10) for i in range(10, 30)]
-    await db.raw_trades.insert_trades(records(*trades[::2]))
+    await db.tape.insert(records(*trades[::2]))
     market = Market(db, "5s", "1m", live=False)
 
     await market.add(*trades[5:6])

@@ -23,14 +23,14 @@ async def add(db: DatabaseOperations, *ids: int | tuple[int, int]) -> list[int]:
     for one in ids:
         first, last = one if isinstance(one, tuple) else (one, one)
         records.append(a_record(trade_id=last, count=last - first + 1, timestamp=NOON + last * SECOND))
-    return [trade.trade_id for trade in await db.raw_trades.insert_trades(records)]
+    return [trade.trade_id for trade in await db.tape.insert(records)]
 
 
 async def test_a_trade_is_stored_once_and_whole(db):
     record = a_record(trade_id=7, price="0.00001234")
 
-    first = await db.raw_trades.insert_trades([record, record])
-    second = await db.raw_trades.insert_trades([record])
+    first = await db.tape.insert([record, record])
+    second = await db.tape.insert([record])
 
     (row,) = await db.raw_trades.get_raw_trades("BTC-USDT", "trade", NOON, NOON + SECOND)
     assert (first, second) == ([record.trade], [])
@@ -59,12 +59,12 @@ async def test_aggregates_and_matches_of_one_order_count_once(db, before, then, 
 
     new = await add(db, *then)
 
-    read = await db.raw_trades.trades_between(*BTC, NOON, NOON + 100 * SECOND)
+    read = await db.tape.between(*BTC, NOON, NOON + 100 * SECOND)
     assert (new, [trade.trade_id for trade in read]) == (stored, kept)
 
 
 async def test_ids_of_symbols_do_not_meet(db):
-    stored = await db.raw_trades.insert_trades([a_record(symbol="ETH-USDT"), a_record()])
+    stored = await db.tape.insert([a_record(symbol="ETH-USDT"), a_record()])
 
     assert [trade.symbol for trade in stored] == ["BTC-USDT", "ETH-USDT"]
 
@@ -72,33 +72,33 @@ async def test_ids_of_symbols_do_not_meet(db):
 async def test_a_match_is_known_by_itself_or_inside_an_aggregate(db):
     await add(db, 1, (4, 6))
 
-    known = [await db.raw_trades.has_trade(*BTC, number) for number in range(8)]
+    known = [await db.tape.has(*BTC, number) for number in range(8)]
 
     assert known == [False, True, False, False, True, True, True, False]
 
 
 async def test_the_last_trade_has_the_highest_id(db):
-    assert await db.raw_trades.last_trade(*BTC) is None
+    assert await db.tape.last(*BTC) is None
     await add(db, 5)
     await add(db, 2)
 
-    assert (await db.raw_trades.last_trade(*BTC)).trade_id == 5
+    assert (await db.tape.last(*BTC)).trade_id == 5
 
 
 async def test_the_tape_is_in_the_order_of_writing(db):
     await add(db, 5)
     await add(db, 2, 3)
-    (_, first), (middle, _), _ = await db.raw_trades.tape(*BTC, after=0, limit=10)
+    (_, first), (middle, _), _ = await db.tape.after(*BTC, 0, limit=10)
 
-    rest = await db.raw_trades.tape(*BTC, after=middle, limit=10)
-    newest, end = await db.raw_trades.newest_tape(*BTC, 2)
+    rest = await db.tape.after(*BTC, middle, limit=10)
+    newest, end = await db.tape.newest(*BTC, 2)
 
     assert first.trade_id == 5
     assert [trade.trade_id for _, trade in rest] == [3]
     assert [trade.trade_id for trade in newest] == [2, 3]
-    assert {BTC: end} == await db.raw_trades.last_ids([BTC])
-    assert await db.raw_trades.last_ids([]) == {}
-    assert await db.raw_trades.newest_tape("okx", "NONE", 5) == ([], 0)
+    assert {BTC: end} == await db.tape.last_ids([BTC])
+    assert await db.tape.last_ids([]) == {}
+    assert await db.tape.newest("okx", "NONE", 5) == ([], 0)
 
 
 async def test_a_reader_of_the_tape_misses_nothing_of_concurrent_writers(db):
@@ -107,7 +107,7 @@ async def test_a_reader_of_the_tape_misses_nothing_of_concurrent_writers(db):
     async def read() -> None:
         after = 0
         while len(seen) < 90:
-            for row, trade in await db.raw_trades.tape(*BTC, after=after, limit=7):
+            for row, trade in await db.tape.after(*BTC, after, limit=7):
                 seen.append(trade.trade_id)
                 after = row
 
@@ -150,7 +150,7 @@ async def test_a_point_that_is_a_trade_is_stored_once(db):
     both = [await db.raw_trades.insert_market_data_point(point) for _ in range(2)]
 
     assert both == [True, False]
-    assert await db.raw_trades.has_trade(*BTC, 1)
+    assert await db.tape.has(*BTC, 1)
 
 
 async def test_a_trade_takes_its_own_time_and_no_other(db):
@@ -160,7 +160,7 @@ async def test_a_trade_takes_its_own_time_and_no_other(db):
     with pytest.raises(InvalidValue, match=r"timestamp: .* is not the trade's own"):
         await db.raw_trades.insert_raw_websocket_data("okx", "BTC-USDT", "trade", data, NOON + SECOND)
 
-    assert await db.raw_trades.last_trade(*BTC) == a_trade()
+    assert await db.tape.last(*BTC) == a_trade()
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ async def test_points_of_other_channels_go_in_together(db):
 
 
 async def test_pages_are_cut_by_time_and_id(db):
-    await db.raw_trades.insert_trades([a_record(trade_id=number) for number in range(5)])
+    await db.tape.insert([a_record(trade_id=number) for number in range(5)])
     page = await db.raw_trades.page(*BTC, "trade", first=2)
 
     last = page.rows[-1]
@@ -211,7 +211,7 @@ async def test_pages_are_cut_by_time_and_id(db):
 
 
 async def test_a_wrong_range_or_limit_is_refused(db):
-    with pytest.raises(InvalidValue, match="start: .* is after end"):
+    with pytest.raises(InvalidValue, match=r"start: .* is after end"):
         await db.raw_trades.get_raw_trades("BTC-USDT", "trade", NOON + SECOND, NOON)
     with pytest.raises(InvalidValue, match="limit: -1 is negative"):
         await db.raw_trades.get_raw_trades("BTC-USDT", "trade", NOON, NOON + SECOND, limit=-1)

@@ -88,7 +88,7 @@ async def test_a_replay_stores_the_trades_of_the_recording_and_their_candles(
     for symbol, expected in trades.items():
         rows = await db.raw_trades.get_raw_trades(symbol, "trade", *EVER)
         assert [row.trade for row in sorted(rows, key=_by_id)] == expected
-        assert await db.raw_trades.trades_between("okx", symbol, *EVER) == expected
+        assert await db.tape.between("okx", symbol, *EVER) == expected
     assert (await db.get_stats()).raw_trade_count == sum(map(len, trades.values())) == report.trades_stored
     assert await candles(db) == plainly(trades)
 
@@ -132,7 +132,7 @@ async def test_trades_stored_by_others_count_in_the_candles_of_a_replay(db: Data
     symbol, held = next(iter(trades.items()))
     late = a_trade(held[-1].trade_id + 5, symbol=symbol)
     late = Trade("okx", symbol, late.trade_id, held[-1].timestamp, late.price, late.size, late.side)
-    await db.raw_trades.insert_trades(records(late, *held[10:30]))
+    await db.tape.insert(records(late, *held[10:30]))
 
     await replay([OURS], db, timeframes=all_timeframes)
 

@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 from decimal import Decimal
+from functools import cache
 from itertools import pairwise
 
 import pytest
@@ -43,7 +44,7 @@ def test_every_python_on_every_machine_sees_the_same_market():
 
 
 @pytest.mark.parametrize("inst_id", INSTRUMENTS)
-@pytest.mark.parametrize("rate", [0.01, 1.0, 300.0])
+@pytest.mark.parametrize("rate", [0.01, 1.0, 30.0])
 def test_ids_are_contiguous_and_times_never_go_back(inst_id, rate):
     here = market(inst_id, rate=rate)
     length = MINUTE if rate > 1 else 2 * HOUR
@@ -113,7 +114,7 @@ def test_numbers_are_written_as_the_exchange_writes_them(units, places, text):
 
 
 @pytest.mark.parametrize("inst_id", ["BTC-USDT", "BTC-USDT-SWAP", "SHIB-USDT"])
-@pytest.mark.parametrize("name", ["1s", "1m", "5m", "1H", "4H"])
+@pytest.mark.parametrize("name", ["1s", "1m", "5m", "1H"])
 def test_a_candle_is_its_trades_added_up(inst_id, name):
     spec, here = INSTRUMENTS[inst_id], market(inst_id)
     length = bar(name)
@@ -214,8 +215,13 @@ def test_there_is_no_five_second_candle():
     assert all(isinstance(bar(name), Bar) for name in NAMES)
 
 
+@cache
+def a_quiet_week() -> Candles:
+    return Candles(market("SHIB-USDT", rate=0.1))
+
+
 def test_rows_come_newest_first_and_end_where_the_history_begins():
-    here = Candles(market("SHIB-USDT", rate=0.1))
+    here = a_quiet_week()
 
     rows = here.rows(bar("1H"), NOON + 1, 0, 1000, NOON)
 
@@ -224,7 +230,7 @@ def test_rows_come_newest_first_and_end_where_the_history_begins():
 
 
 def test_an_open_month_holds_what_the_history_has_of_it():
-    here = Candles(market("SHIB-USDT", rate=0.1))
+    here = a_quiet_week()
 
     (month,) = here.rows(bar("1Mutc"), NOON + 1, 0, 10, NOON)
 

@@ -113,9 +113,9 @@ async def test_only_the_newest_1440_bars_are_recent():
         assert len(history) == 100
 
 
-async def test_a_month_of_bars_is_asked_like_any_other():
-    async with an_exchange(rate=0.01) as exchange, rest(exchange) as client:
-        assert [row[8] for row in await data(client, "market/candles", instId=BTC, bar="1M")] == ["0"]
+async def test_there_is_no_month_before_the_history():
+    async with an_exchange() as exchange, rest(exchange) as client:
+        assert await data(client, "market/candles", instId=BTC, bar="1M", after=NOON - 31 * 24 * HOUR) == []
 
 
 async def test_more_than_the_limit_is_the_limit():

@@ -231,7 +231,7 @@ class OKXCollector:
         """Ask for the trades since the hour's beginning, of a symbol that was never followed before."""
         for symbol in {record.trade.symbol for record in records} - self._known:
             trade = min((r.trade for r in records if r.trade.symbol == symbol), key=lambda trade: trade.trade_id)
-            if await self._db.raw_trades.last_trade(EXCHANGE, symbol) is None:
+            if await self._db.tape.last(EXCHANGE, symbol) is None:
                 now = self._now()
                 short = [t for t in self._timeframes[symbol] if not t.months and t.length <= LOOK_BACK]
                 since = min((timeframe.floor(now) for timeframe in short), default=now)

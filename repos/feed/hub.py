@@ -1,7 +1,7 @@
 """The feed: candles, trades, bots and health as async iterators with no hole between snapshot, resume and live."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -31,7 +31,7 @@ class Feed(Receiver):
     MailboxOverflow when its reader is too slow, and DatabaseOperationError when its first reads fail.
     """
 
-    async def candles(self, series: Series, after: Position | None, snapshot: int) -> AsyncIterator[CandleEvent]:
+    async def candles(self, series: Series, after: Position | None, snapshot: int) -> AsyncGenerator[CandleEvent, None]:
         """One series: the newest `snapshot` stored candles or, instead, all changes after `after`; then live."""
         mailbox: Mailbox[CandleNews | Candle] = Mailbox()
 
@@ -69,7 +69,7 @@ class Feed(Receiver):
                         yield _written(candle, reached, position)
                         reached = position
 
-    async def watch(self, series: Sequence[Series]) -> AsyncIterator[CandleEvent]:
+    async def watch(self, series: Sequence[Series]) -> AsyncGenerator[CandleEvent, None]:
         """Many series: the newest state of each, now and at every change. A slow reader skips states, never series."""
         mailbox: Mailbox[tuple[Candle, int | None]] = Mailbox()
         newest: dict[Series, datetime] = {}
@@ -105,7 +105,9 @@ class Feed(Receiver):
                     states[candle.series] = position
                     yield _written(candle, reached, position)
 
-    async def trades(self, exchange: str, symbol: str, after: int | None, snapshot: int) -> AsyncIterator[TradesEvent]:
+    async def trades(
+        self, exchange: str, symbol: str, after: int | None, snapshot: int
+    ) -> AsyncGenerator[TradesEvent, None]:
         """The tape of one symbol in the order of writing: its newest `snapshot` trades or, instead, all after the row
         `after`; then live."""
         mailbox: Mailbox[TradeNews] = Mailbox()
@@ -117,12 +119,12 @@ class Feed(Receiver):
 
         with self.topics.follow([tape], deliver):
             if after is None:
-                rows, reached = await self._db.raw_trades.newest_tape(exchange, symbol, snapshot)
+                rows, reached = await self._db.tape.newest(exchange, symbol, snapshot)
                 if rows:
                     yield TradesEvent(exchange, symbol, reached, rows)
             else:
                 reached = after
-                while found := await self._db.raw_trades.tape(exchange, symbol, after=reached, limit=READ_ROWS):
+                while found := await self._db.tape.after(exchange, symbol, reached, limit=READ_ROWS):
                     reached = found[-1][0]
                     yield TradesEvent(exchange, symbol, reached, [trade for _, trade in found])
             self.topics.reached(tape, reached)
@@ -132,7 +134,7 @@ class Feed(Receiver):
                     reached = news.last_id
                     yield TradesEvent(exchange, symbol, reached, news.trades or [])
 
-    async def bots(self) -> AsyncIterator[BotEvent]:
+    async def bots(self) -> AsyncGenerator[BotEvent, None]:
         """Every change of a bot, and every bot that falls silent."""
         mailbox: Mailbox[BotNews] = Mailbox()
 
@@ -145,7 +147,7 @@ class Feed(Receiver):
                 news = await mailbox.get()
                 yield BotEvent(news.kind, news.bot)
 
-    async def health(self) -> AsyncIterator[Health]:
+    async def health(self) -> AsyncGenerator[Health, None]:
         """The health now, after every report of a collector and at least every TICK."""
         mailbox: Mailbox[None] = Mailbox()
 

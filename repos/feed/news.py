@@ -26,7 +26,10 @@ class Tape(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CandleNews:
-    """`series` reached `revision` by a write of final candles between the start times `first` and `last`."""
+    """`series` reached `revision` by a write of final candles between the start times `first` and `last`.
+
+    More than ANNOUNCED_ROWS candles do not travel: then it arrives with None.
+    """
 
     series: Series
     revision: int
@@ -44,7 +47,10 @@ class FormingNews:
 
 @dataclass(frozen=True, slots=True)
 class TradeNews:
-    """Trades were stored as raw_trades rows up to `last_id`; the tape's row before them was `previous_id` (0: none)."""
+    """Trades were stored as raw_trades rows up to `last_id`; the tape's row before them was `previous_id` (0: none).
+
+    Like candles, more than ANNOUNCED_ROWS do not travel.
+    """
 
     tape: Tape
     previous_id: int
@@ -157,7 +163,7 @@ def _series(names: list[str]) -> Series:
 
 
 def _write_candles(n: CandleNews) -> list[Any]:
-    rows = None if n.candles is None else [_row(c) for c in n.candles]
+    rows = None if n.candles is None or len(n.candles) > ANNOUNCED_ROWS else [_row(c) for c in n.candles]
     return [list(n.series), n.revision, _micros(n.first), _micros(n.last), rows]
 
 
@@ -176,7 +182,7 @@ def _read_forming(f: list[Any]) -> FormingNews:
 
 
 def _write_trades(n: TradeNews) -> list[Any]:
-    rows = None if n.trades is None else [_trade(t) for t in n.trades]
+    rows = None if n.trades is None or len(n.trades) > ANNOUNCED_ROWS else [_trade(t) for t in n.trades]
     return [list(n.tape), n.previous_id, n.last_id, rows]
 
 

@@ -167,7 +167,7 @@ class Receiver:
             if position is not None and position < revision:
                 behind.append(series)
         tapes = self.topics.tapes()
-        for tape, last_id in (await self._db.raw_trades.last_ids(list(tapes))).items():
+        for tape, last_id in (await self._db.tape.last_ids(list(tapes))).items():
             position = tapes[tape].position
             if position is not None and position < last_id:
                 behind.append(tape)
@@ -205,7 +205,7 @@ class Receiver:
     async def _read_tape(self, tape: Tape) -> None:
         topic = self.topics.get(tape)
         while topic is not None and topic.position is not None:
-            rows = await self._db.raw_trades.tape(*tape, after=topic.position, limit=_READ_ROWS)
+            rows = await self._db.tape.after(*tape, topic.position, limit=_READ_ROWS)
             if rows:
                 self.topics.deliver(TradeNews(tape, topic.position, rows[-1][0], [trade for _, trade in rows]))
             if len(rows) < _READ_ROWS:
