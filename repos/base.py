@@ -21,11 +21,24 @@ _PASSING = (
     TimeoutError,
     PoolTimeout,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.TooManyConnectionsError,
     asyncpg.ReadOnlySQLTransactionError,
 )
+
+
+DRIVER_ERRORS = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    # asyncpg is confused for a moment when a connection breaks between two steps of one statement.
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+"""All that a database, its connection or its pool can raise."""
 
 
 def translated(attempt: str, error: Exception) -> DatabaseOperationError:
@@ -59,13 +72,7 @@ class BaseRepository:
         try:
             async with self._engine.begin() as connection:
                 yield connection
-        except (
-            SQLAlchemyError,
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            OSError,
-            TimeoutError,
-        ) as error:
+        except DRIVER_ERRORS as error:
             failure = translated(attempt, error)
             self._log.error("Database operation failed", attempt=attempt, error=str(failure.__cause__))
             raise failure from failure.__cause__

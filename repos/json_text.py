@@ -18,8 +18,10 @@ def json_text(name: str, value: object) -> str:
     """
     try:
         text = orjson.dumps(value).decode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidValue(name, f"not JSON: {error}") from error
     if _NUL.search(text):
         raise InvalidValue(name, "a NUL character can't be stored")
+    if orjson.loads(text) != value:
+        raise InvalidValue(name, "it holds something that JSON has no form for, such as NaN or a date")
     return text

@@ -10,10 +10,11 @@ from typing import Any, Self
 import asyncpg
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from repos.address import database_url, driver_url, wants_sql_logged
+from repos.base import DRIVER_ERRORS
 from repos.bots import BotRepository
 from repos.domain import Stats
 from repos.embedded.server import EmbeddedPostgres, default_data_dir
@@ -131,13 +132,7 @@ class DatabaseOperations:
             async with asyncio.timeout(_CHECK_SECONDS), self.engine.connect() as connection:
                 await connection.execute(sa.select(1))
             latency = (time.perf_counter() - begun) * 1000
-        except (
-            DatabaseOperationError,
-            SQLAlchemyError,
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            OSError,
-        ) as error:
+        except (DatabaseOperationError, *DRIVER_ERRORS) as error:
             self._log.warning("The database does not answer", reason=str(error) or type(error).__name__)
         pool: Any = self.engine.pool
         return DatabaseHealth(latency is not None, latency, pool.size(), pool.checkedout())

@@ -170,6 +170,8 @@ async def test_a_trade_takes_its_own_time_and_no_other(db):
         pytest.param({"a": "\ud800"}, id="a lone surrogate"),
         pytest.param({"a": 2**70}, id="a number that is too long"),
         pytest.param({"a": {1, 2}}, id="a set"),
+        pytest.param({"a": float("nan")}, id="no number"),
+        pytest.param({"a": NOON}, id="a date"),
     ],
 )
 async def test_what_cannot_be_stored_is_refused(db, value):

@@ -7,10 +7,9 @@ import asyncpg
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from repos.base import translated
+from repos.base import DRIVER_ERRORS, translated
 from repos.feed.news import Decoder, News, encode
 
 CHANNEL = "candleql"
@@ -47,13 +46,7 @@ class Bus:
             async with self._engine.begin() as connection:
                 await connection.execute(_NO_WAIT)
                 await self.announce(connection, *news)
-        except (
-            SQLAlchemyError,
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            OSError,
-            TimeoutError,
-        ) as error:
+        except DRIVER_ERRORS as error:
             failure = translated("publishing news", error)
             raise failure from failure.__cause__
 

@@ -9,10 +9,10 @@ from itertools import groupby
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-import asyncpg
 import stamina
 import structlog
 
+from repos.base import DRIVER_ERRORS
 from repos.domain import Candle, Series
 from repos.errors import DatabaseOperationError
 from repos.events import BotEventKind, FeedHealth, Position
@@ -91,13 +91,7 @@ class Receiver:
                 tasks.create_task(work())
 
     async def _listen(self) -> None:
-        failures = (
-            OSError,
-            TimeoutError,
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            DatabaseOperationError,
-        )
+        failures = (*DRIVER_ERRORS, DatabaseOperationError)
         while True:
             async for attempt in stamina.retry_context(on=failures, attempts=None, timeout=None, wait_max=5.0):
                 with attempt:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from repos.base import translated
+from repos.base import DRIVER_ERRORS, translated
 from repos.errors import DatabaseOperationError
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ async def migrate(url: str) -> None:
                 # Of the transaction, not the session, whose server connection a transaction pooler may exchange.
                 await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
                 await connection.run_sync(_upgrade)
-    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except DRIVER_ERRORS as error:
         failure = translated("migrating the database", error)
         raise failure from failure.__cause__
 
