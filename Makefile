@@ -14,7 +14,7 @@ demo: $(RUNTIME)
 	$(BIN)/candleql serve --demo
 
 test: $(DEV) $(OKX_CLIENTS)
-	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/coverage run -m pytest -n logical --dist worksteal $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

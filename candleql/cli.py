@@ -87,13 +87,11 @@ def serve_command(
     from repos.embedded.server import default_data_dir
 
     settings = _begin()
-    listener = bind(host, port)
     if demo:
-        folder = (data_dir or default_data_dir(os.environ)) / "demo"
-        settings = settings.model_copy(update={"database_url": None, "database_listen_url": None})
-        pairs, data_dir = PAIRS if collecting else [], folder
-    else:
-        pairs = load_config(config).pairs() if collecting else []
+        # An explicit folder wins over every other database that the environment may name.
+        data_dir = (data_dir or default_data_dir(os.environ)) / "demo"
+        settings = settings.model_copy(update={"database_listen_url": None})
+    pairs = [] if not collecting else PAIRS if demo else load_config(config).pairs()
     db = database(settings, data_dir)
 
     def ready(address: str) -> None:
@@ -101,7 +99,8 @@ def serve_command(
         if demo:
             out.print(f"The market is simulated; its data is in {data_dir}. Ctrl-C stops it.")
 
-    _run(serve(settings, db, listener, pairs, Demo() if demo else None, ready))
+    with bind(host, port) as listener:
+        _run(serve(settings, db, listener, pairs, Demo() if demo else None, ready))
 
 
 @app.command(name="collect")

@@ -232,9 +232,10 @@ class OKXCollector:
         for symbol in {record.trade.symbol for record in records} - self._known:
             trade = min((r.trade for r in records if r.trade.symbol == symbol), key=lambda trade: trade.trade_id)
             if await self._db.tape.last(EXCHANGE, symbol) is None:
-                now = self._now()
+                # The first push is the latest trade of the past, which may be long ago.
+                moment = max(trade.timestamp, self._now() - LOOK_BACK)
                 short = [t for t in self._timeframes[symbol] if not t.months and t.length <= LOOK_BACK]
-                since = min((timeframe.floor(now) for timeframe in short), default=now)
+                since = min((timeframe.floor(moment) for timeframe in short), default=moment)
                 if since < trade.timestamp:
                     self._repair.report(Gap(EXCHANGE, symbol, 0, trade.first_id - 1, since, trade.timestamp))
             self._known.add(symbol)
