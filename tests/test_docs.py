@@ -1,0 +1,58 @@
+"""The manual is true: its programs run, and its lists are complete."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from candleql.settings import Settings
+from tests.conftest import empty
+
+ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.anyio
+
+
+def programs(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+async def test_every_call_of_the_repositories_works_as_the_manual_shows(database_url):
+    await empty(database_url)
+    program = programs("docs/repositories.md")[0]
+
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stderr
+    assert "0 bots, 1 candles, 2 raw trades" in result.stdout
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/repositories.md"])
+async def test_every_program_of_the_manual_compiles(page):
+    for program in programs(page):
+        compile(program, page, "exec")
+
+
+async def test_every_setting_is_in_the_example_with_its_default():
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    shown = dict(
+        re.fullmatch(r"(?:# )?([A-Z_]+)=(.*)", line).groups() for line in lines if re.match(r"(# )?[A-Z_]+=", line)
+    )
+
+    settings = {name.upper(): field.default for name, field in Settings.model_fields.items()}
+
+    assert shown.keys() == settings.keys()
+    for name, default in settings.items():
+        if default is not None:
+            assert shown[name] == (
+                f"{default:g}" if isinstance(default, float) else str(default).replace("False", "false")
+            )
