@@ -1,5 +1,6 @@
 """The manual is true: its programs run, and its lists are complete."""
 
+import asyncio
 import os
 import re
 import subprocess
@@ -12,15 +13,14 @@ from candleql.settings import Settings
 from tests.conftest import empty
 
 ROOT = Path(__file__).parent.parent
-pytestmark = pytest.mark.anyio
 
 
 def programs(page: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
 
 
-async def test_every_call_of_the_repositories_works_as_the_manual_shows(database_url):
-    await empty(database_url)
+def test_every_call_of_the_repositories_works_as_the_manual_shows(database_url):
+    asyncio.run(empty(database_url))
     program = programs("docs/repositories.md")[0]
 
     result = subprocess.run(
@@ -37,12 +37,12 @@ async def test_every_call_of_the_repositories_works_as_the_manual_shows(database
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/repositories.md"])
-async def test_every_program_of_the_manual_compiles(page):
+def test_every_program_of_the_manual_compiles(page):
     for program in programs(page):
         compile(program, page, "exec")
 
 
-async def test_every_setting_is_in_the_example_with_its_default():
+def test_every_setting_is_in_the_example_with_its_default():
     lines = (ROOT / ".env.example").read_text().splitlines()
     shown = dict(
         re.fullmatch(r"(?:# )?([A-Z_]+)=(.*)", line).groups() for line in lines if re.match(r"(# )?[A-Z_]+=", line)
