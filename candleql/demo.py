@@ -13,7 +13,7 @@ from collector.okx.bars import bar_of
 from collector.okx.pace import Pace
 from collector.okx.rest import OKXError, OKXRest
 from collector.okx.simulator.server import Simulator
-from repos.domain import DataType, Timeframe
+from repos.domain import DataType, Series, Timeframe
 from repos.errors import DatabaseOperationError
 from repos.operations import DatabaseOperations
 
@@ -60,8 +60,12 @@ class Demo:
             async with OKXRest(rest_url, pace=Pace()) as rest:
                 for pair in PAIRS:
                     for timeframe in pair.timeframes:
-                        since = until - (HISTORY if bar_of(timeframe) else SHORT_HISTORY)
-                        await backfill(db, rest, pair.symbol, timeframe, since, until)
+                        span = HISTORY if bar_of(timeframe) else SHORT_HISTORY
+                        series = Series("okx", pair.symbol, timeframe)
+                        stored = await db.market_data.count(series, start=until - span, end=until)
+                        # All but a few, in which nothing was traded: an earlier demo was here.
+                        if stored < 0.9 * (span / timeframe.length):
+                            await backfill(db, rest, pair.symbol, timeframe, until - span, until)
         except (OKXError, DatabaseOperationError) as error:
             log.warning("The demo is not complete", reason=str(error))
         while True:

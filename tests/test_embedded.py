@@ -162,7 +162,8 @@ async def test_a_server_that_died_is_started_anew(server: EmbeddedPostgres, made
 async def test_a_killed_owner_s_server_is_adopted_even_while_its_forked_child_lives(
     server: EmbeddedPostgres, made: Path
 ) -> None:
-    child = "print(os.fork() or os.read(0, 1) and None or os._exit(0), flush=True); os.read(0, 1)"
+    # The child tells its id itself, when it has given the lock up.
+    child = "os.fork() or print(os.getpid(), flush=True); os.read(0, 1)"
     owner = subprocess.Popen(
         [sys.executable, "-c", OWN + child, made, *FAST], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

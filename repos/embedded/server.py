@@ -114,8 +114,7 @@ class EmbeddedPostgres:
             if url:
                 return url
             if not launched and postmaster.running(self._data) is None:
-                await asyncio.to_thread(self._launch)
-                launched = True
+                launched = await asyncio.to_thread(self._launch)
             elif launched and not self._is_parent():
                 raise DatabaseUnavailable(f"the embedded PostgreSQL did not start: {self._last_words()}")
             await asyncio.sleep(_POLL)
@@ -138,10 +137,13 @@ class EmbeddedPostgres:
                 atexit.register(self._end)
         return self._lock.held
 
-    def _launch(self) -> None:
+    def _launch(self) -> bool:
+        """Launch a server, unless one of ours is still coming or going; whether it did."""
         with self._working:
-            if not self._is_parent():
-                self._server = self._launched()
+            if self._is_parent():
+                return False
+            self._server = self._launched()
+            return True
 
     def _launched(self) -> subprocess.Popen[bytes]:
         account = server_account()
