@@ -12,10 +12,9 @@ from repos.operations import DatabaseOperations
 
 
 def collectors(
-    pairs: Iterable[Pair], db: DatabaseOperations, feed: Feed, *, rest_url: str, ws_url: str
+    pairs: Iterable[Pair], db: DatabaseOperations, feed: Feed, *, pace: Pace, rest_url: str, ws_url: str
 ) -> list[OKXCollector]:
-    """One collector for all pairs that want the same done with what comes; they share OKX's rate limits."""
-    pace = Pace()
+    """One collector for all pairs that want the same done with what comes."""
     made = []
     for _, group in groupby(sorted(pairs, key=_wish), key=_wish):
         alike = list(group)

@@ -49,7 +49,7 @@ class Demo:
         async with Simulator(seed=SEED) as simulator:
             yield simulator.rest_url, simulator.ws_url
 
-    async def furnish(self, db: DatabaseOperations, rest_url: str) -> None:
+    async def furnish(self, db: DatabaseOperations, rest_url: str, pace: Pace) -> None:
         """Load a day of candles and create the bots, what is not there yet; then keep one bot alive until cancelled."""
         try:
             for bot in BOTS:
@@ -57,7 +57,7 @@ class Demo:
                     await db.bots.add(bot)
             # What came later is folded from trades: the collector reads back to the hour's beginning.
             until = Timeframe("1h").floor(datetime.now(UTC))
-            async with OKXRest(rest_url, pace=Pace()) as rest:
+            async with OKXRest(rest_url, pace=pace) as rest:
                 for pair in PAIRS:
                     for timeframe in pair.timeframes:
                         span = HISTORY if bar_of(timeframe) else SHORT_HISTORY

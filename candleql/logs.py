@@ -35,6 +35,8 @@ def configure_logs(level: str, form: str) -> None:
     if level != "debug":
         for name in ("alembic", "httpcore2", "httpx2", "repos", "uvicorn", "websockets"):
             logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+        # What was tried again in vain comes up to us; what helped is no news.
+        logging.getLogger("stamina").setLevel(logging.ERROR)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

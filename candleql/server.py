@@ -15,6 +15,7 @@ from candleql.demo import Demo
 from candleql.errors import UserError
 from candleql.settings import Settings
 from collector.config import Pair
+from collector.okx.pace import Pace
 from gql.app import create_app
 from repos.domain import Series
 from repos.embedded.server import EmbeddedPostgres, default_data_dir
@@ -94,12 +95,11 @@ async def serve(
         )
         server = _Server(config, lambda: ready(address))
         async with asyncio.TaskGroup() as tasks:
-            background = [
-                tasks.create_task(collector.run())
-                for collector in collectors(pairs, db, feed, rest_url=rest_url, ws_url=ws_url)
-            ]
+            pace = Pace()
+            made = collectors(pairs, db, feed, pace=pace, rest_url=rest_url, ws_url=ws_url)
+            background = [tasks.create_task(collector.run()) for collector in made]
             if demo is not None:
-                background.append(tasks.create_task(demo.furnish(db, rest_url)))
+                background.append(tasks.create_task(demo.furnish(db, rest_url, pace)))
             with _on_signal(lambda: setattr(server, "should_exit", True)):
                 await server.serve([listener])
             for task in background:
@@ -115,8 +115,9 @@ async def collect(settings: Settings, db: DatabaseOperations, pairs: Collection[
     stop = asyncio.Event()
     async with db, Feed(db, settings.bot_timeout) as feed:
         urls = {"rest_url": settings.okx_rest_url, "ws_url": settings.okx_ws_url}
+        made = collectors(pairs, db, feed, pace=Pace(), **urls)
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(collector.run()) for collector in collectors(pairs, db, feed, **urls)]
+            running = [tasks.create_task(collector.run()) for collector in made]
             with _on_signal(stop.set):
                 await stop.wait()
             for task in running:
