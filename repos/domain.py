@@ -244,7 +244,7 @@ class Candle:
         if self.timeframe.end(self.start_time) != self.end_time:
             right = self.timeframe.end(self.start_time).isoformat()
             raise InvalidValue(
-                "end_time", f"{self.end_time.isoformat()} is not {right}, start_time plus {self.timeframe}"
+                "end_time", f"{self.end_time.isoformat()} is not {right}, the start plus {self.timeframe}"
             )
         for name in ("open", "high", "close"):
             if getattr(self, name) < self.low:
@@ -377,7 +377,7 @@ class Bot:
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """What an exchange trades. `contract_value` is coins a contract; None for spot."""
+    """What an exchange trades. `contract_value` is coins a contract; None for spot, and where it is worth dollars."""
 
     exchange: str
     symbol: str

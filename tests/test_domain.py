@@ -251,7 +251,7 @@ def test_a_candle_is_made_of_plain_values_too() -> None:
         ),
         pytest.param(
             {"end_time": NOON + 2 * MINUTE},
-            "^end_time: .*12:02:00.* is not .*12:01:00.*, start_time plus 1m$",
+            "^end_time: .*12:02:00.* is not .*12:01:00.*, the start plus 1m$",
             id="end",
         ),
     ],

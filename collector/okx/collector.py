@@ -34,6 +34,7 @@ NEWS_WITHIN = 0.25
 """Seconds within which a channel that came or went is reported; those of one moment go together."""
 TIME_EVERY = 60.0
 INSTRUMENTS_EVERY = 24 * 3600.0
+INSTRUMENTS_RETRY = 60.0
 DATABASE_RETRY = 1.0
 FLUSH_WITHIN = 4.0
 LOOK_BACK = timedelta(hours=1)
@@ -265,12 +266,14 @@ class OKXCollector:
 
     async def _keep_instruments(self, rest: OKXRest) -> None:
         while True:
+            wait = INSTRUMENTS_EVERY
             for kind in INSTRUMENT_TYPES:
                 try:
                     await self._db.instruments.upsert(await rest.instruments(kind))
                 except (OKXError, DatabaseOperationError) as error:
                     log.warning("Instruments are not known", type=kind, reason=str(error))
-            await asyncio.sleep(INSTRUMENTS_EVERY)
+                    wait = INSTRUMENTS_RETRY
+            await asyncio.sleep(wait)
 
     def _now(self) -> datetime:
         """The exchange's clock."""
