@@ -9,6 +9,7 @@ from starlette.status import WS_1013_TRY_AGAIN_LATER
 from starlette.websockets import WebSocket, WebSocketState
 from strawberry.dataloader import DataLoader
 
+from gql.execution.paths import Paths
 from repos.domain import Candle, Instrument, Series
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
@@ -36,6 +37,7 @@ class Context:
 
     resources: Resources
     websocket: WebSocket | None = None
+    paths: Paths = field(default_factory=Paths)
     latest_candle: DataLoader[Series, Candle | None] = field(init=False)
     instrument: DataLoader[InstrumentKey, Instrument | None] = field(init=False)
 

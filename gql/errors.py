@@ -24,7 +24,6 @@ from graphql import (
 from graphql.utilities.validate_input_value import validate_input_literal
 from graphql.validation import ValuesOfCorrectTypeRule
 from strawberry.exceptions import MissingQueryError
-from strawberry.extensions import SchemaExtension
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
 from repos.domain import InvalidValue
@@ -132,14 +131,4 @@ class _NamedValues(ValuesOfCorrectTypeRule):
         return SKIP
 
 
-_RULES = tuple(_NamedValues if rule is ValuesOfCorrectTypeRule else rule for rule in specified_rules)
-
-
-class ValidationCodes(SchemaExtension):
-    """Marks what validation finds: only here is it known that an error comes from validation."""
-
-    def on_validate(self) -> Iterator[None]:
-        self.execution_context.validation_rules = _RULES
-        yield
-        for error in self.execution_context.pre_execution_errors or ():
-            error.extensions = {"code": VALIDATION_FAILED, **(error.extensions or {})}
+RULES = tuple(_NamedValues if rule is ValuesOfCorrectTypeRule else rule for rule in specified_rules)

@@ -5,26 +5,15 @@ from typing import Any
 import strawberry
 from graphql import GraphQLError
 from strawberry.schema.config import StrawberryConfig
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from gql.enums import ENUMS
-from gql.errors import ValidationCodes, presentable
+from gql.errors import presentable
+from gql.execution.documents import Documents
+from gql.execution.executor import Executor
 from gql.mutations import Mutation
 from gql.queries import Query
 from gql.scalars import SCALARS
 from gql.subscriptions import Subscription
-
-
-class _Execution(StrawberryGraphQLCoreExecutionContext):
-    def build_per_event_executor(self, payload: Any) -> Any:
-        """The executor of one event of a subscription, with a memo of its own.
-
-        graphql-core 3.3.2 shares the subscription's memo among all events although its keys never recur: some 2 kB of
-        each event would stay until the subscription ends, in days perhaps.
-        """
-        executor = super().build_per_event_executor(payload)
-        executor._relevant_sub_fields = {}  # noqa: SLF001
-        return executor
 
 
 class Schema(strawberry.Schema):
@@ -44,8 +33,8 @@ schema = Schema(
     mutation=Mutation,
     subscription=Subscription,
     types=ENUMS,
-    extensions=[ValidationCodes],
-    execution_context_class=_Execution,
+    extensions=[Documents],
+    execution_context_class=Executor,
     config=StrawberryConfig(scalar_map=SCALARS),
 )
 

@@ -5,7 +5,7 @@ Prices and sizes are exact Decimals; instants are aware datetimes in UTC; ranges
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 from enum import Enum
@@ -257,6 +257,14 @@ class Candle:
         if self.trade_count is not None and not 0 <= self.trade_count < 2**31:
             raise InvalidValue("trade_count", f"{self.trade_count} is not between 0 and 2147483647")
 
+    @classmethod
+    def stored(cls, *values: Any) -> "Candle":
+        """The candle of these values, in the order of its fields, which were checked when they were stored."""
+        candle = object.__new__(cls)
+        for put, value in zip(_CANDLE_SLOTS, values, strict=True):
+            put(candle, value)
+        return candle
+
     @property
     def series(self) -> Series:
         return Series(self.exchange, self.symbol, self.timeframe)
@@ -268,6 +276,7 @@ class Candle:
 
 
 OHLCVCandle = Candle
+_CANDLE_SLOTS = [getattr(Candle, field.name).__set__ for field in fields(Candle)]
 
 
 class DataType(Enum):

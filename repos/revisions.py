@@ -20,6 +20,7 @@ from repos.tables import series as s
 KEY = ("exchange", "symbol", "timeframe")
 VALUES = ("open", "high", "low", "close", "volume", "trade_count", "origin")
 COLUMNS = (t.c.start_time, t.c.open, t.c.high, t.c.low, t.c.close, t.c.volume, t.c.trade_count, t.c.origin)
+_ORIGINS = {origin.value: origin for origin in Origin}
 _ENDS = (*KEY, "revision", "first_time", "last_time", "candle_count")
 _INCOMING = (*KEY, "start_time", *VALUES, "revision")
 
@@ -66,7 +67,7 @@ _ADVANCE_SERIES = (
 def candle_of(series: Series, row: Sequence[Any]) -> Candle:
     start, open_, high, low, close, volume, trade_count, origin = row
     end = series.timeframe.end(start)
-    return Candle(*series, open_, high, low, close, volume, trade_count, start, end, Origin(origin))
+    return Candle.stored(*series, open_, high, low, close, volume, trade_count, start, end, _ORIGINS[origin], True)
 
 
 async def write(connection: AsyncConnection, candles: Sequence[Candle], force_update: bool) -> list[CandleNews]:

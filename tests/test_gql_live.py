@@ -15,7 +15,7 @@ from strawberry.schema.config import StrawberryConfig
 from websockets.asyncio.client import connect
 
 from gql.context import Context, Resources
-from gql.errors import ValidationCodes
+from gql.execution.documents import Documents
 from gql.scalars import SCALARS
 from gql.schema import Schema, schema
 from gql.subscriptions import live
@@ -388,7 +388,7 @@ async def faulty(db, feed, app):
     view.schema = Schema(
         query=Nothing,
         subscription=Faulty,
-        extensions=[ValidationCodes],
+        extensions=[Documents],
         config=StrawberryConfig(scalar_map=SCALARS),
     )
     for route in app.routes[:2]:
