@@ -1,0 +1,199 @@
+"""The projecting executor answers to the byte what graphql-core's own would: on queries drawn from the schema."""
+
+import json
+from datetime import timedelta
+
+import orjson
+import pytest
+from graphql import IntValueNode, StringValueNode
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis_graphql import queries
+from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from gql.context import Context, Resources
+from gql.enums import ENUMS
+from gql.execution.documents import Documents
+from gql.mutations import Mutation
+from gql.queries import Query
+from gql.scalars import SCALARS
+from gql.schema import Schema, print_schema, schema
+from gql.subscriptions import Subscription
+from repos.domain import Origin
+from repos.feed.hub import Feed
+from repos.operations import DatabaseOperations
+from tests.builders import MINUTE, NOON, a_candle, a_record
+
+pytestmark = pytest.mark.anyio
+
+PLAIN = Schema(
+    query=Query,
+    mutation=Mutation,
+    subscription=Subscription,
+    types=ENUMS,
+    extensions=[Documents],
+    execution_context_class=StrawberryGraphQLCoreExecutionContext,
+    config=StrawberryConfig(scalar_map=SCALARS),
+)
+
+
+def text(*values: str) -> st.SearchStrategy[StringValueNode]:
+    return st.sampled_from(values).map(lambda value: StringValueNode(value=value))
+
+
+INSTANTS = text("2024-01-01T12:00:00Z", "2024-01-01T12:02:00+00:00", "2025-01-01T00:00:00Z", "yesterday")
+DRAWN = {
+    "Timeframe": text("1m", "60s", "5s", "never"),
+    "DateTime": INSTANTS,
+    "Decimal": text("1", "1E-8") | st.just(IntValueNode(value="7")),
+    "BigInt": text("1"),
+    "JSON": text("{}"),
+}
+# What moves between two answers is not compared.
+MOVING = ("health", "stats")
+
+
+def drawn() -> st.SearchStrategy[str]:
+    fields = [name for name in schema._schema.query_type.fields if name not in MOVING]
+    return queries(print_schema(), fields=fields, custom_scalars=DRAWN, allow_x00=False)
+
+
+@pytest.fixture
+async def context(db: DatabaseOperations, feed: Feed) -> Context:
+    candles = [
+        a_candle(
+            start_time=NOON + n * MINUTE, volume=f"{n}.10", trade_count=None if n % 2 else n, origin=list(Origin)[n % 3]
+        )
+        for n in range(5)
+    ]
+    await db.market_data.upsert_candles(candles)
+    await db.tape.insert([a_record(trade_id=n, count=n) for n in (1, 2)])
+    await db.raw_trades.insert_raw_websocket_data("okx", "BTC-USDT", "trade", {"no": "trade"}, NOON)
+    for name in ("One", "Two"):
+        bot = {
+            "name": name,
+            "strategy_name": "MACD",
+            "symbol": "BTC-USDT",
+            "timeframe": "1m",
+            "virtual_balance": "1.50",
+        }
+        await db.bots.add(bot)
+    return Context(Resources(db, feed, frozenset({candles[0].series}), timedelta(seconds=60)))
+
+
+async def answers(query: str, context: Context, variables: dict | None = None) -> tuple[bytes, bytes]:
+    """The answer of our executor and that of the plain one, as they are sent."""
+    sent = []
+    for each in (schema, PLAIN):
+        result = await each.execute(query, variable_values=variables, context_value=context)
+        errors: list[dict] = [dict(error.formatted) for error in result.errors or ()]
+        for error in errors:
+            error.get("extensions", {}).pop("requestId", None)
+        sent.append(orjson.dumps({"data": result.data, "errors": errors}))
+    return sent[0], sent[1]
+
+
+async def test_queries_drawn_from_the_schema_are_answered_alike(context: Context) -> None:
+    count = 0
+
+    @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @given(drawn())
+    def collect(query: str) -> None:
+        found.append(query)
+
+    found: list[str] = []
+    collect()
+    for query in dict.fromkeys(found):
+        ours, plain = await answers(query, context)
+        assert ours == plain, query
+        count += 1
+
+    assert count > 50
+
+
+SCALARS_OF = {
+    "Candle": ["timestamp", "startTime", "endTime", "open", "high", "low", "close", "volume", "tradeCount", "origin",
+               "isFinal", "exchange", "symbol", "timeframe", "__typename"],
+    "RawTrade": ["id", "exchange", "symbol", "timestamp", "dataType", "rawData", "__typename",
+                 "trade { tradeId price size side count __typename }"],
+    "Bot": ["id", "name", "strategyName", "symbol", "timeframe", "status", "virtualBalance", "config", "lastHeartbeat",
+            "isStale", "createdAt", "version", "latestCandle { close origin }"],
+}  # fmt: skip
+ROOTS = {
+    "Candle": 'candles(symbol: "BTC-USDT", timeframe: "1m", last: $last)',
+    "RawTrade": 'rawTrades(symbol: "BTC-USDT", last: $last)',
+    "Bot": "bots(last: $last)",
+}
+
+
+@st.composite
+def selections(draw: st.DrawFn, kind: str) -> str:
+    """A selection of the fields of a type: aliased, doubled, behind directives and inside fragments."""
+    parts = []
+    for field in draw(st.lists(st.sampled_from(SCALARS_OF[kind]), min_size=1, max_size=6)):
+        name, brace, rest = field.partition(" ")
+        alias = draw(st.sampled_from(["", f"x{len(parts)}: "]))
+        directive = draw(st.sampled_from(["", " @skip(if: $yes)", " @include(if: $no)", " @include(if: $yes)"]))
+        part = f"{alias}{name}{directive}{brace}{rest}"
+        wrap = draw(st.sampled_from(["{}", f"... on {kind} {{{{ {{}} }}}}", "... @include(if: $yes) {{ {} }}"]))
+        parts.append(wrap.format(part))
+    return " ".join([*parts, draw(st.sampled_from(["", f"...Some{kind}"]))])
+
+
+@st.composite
+def pages(draw: st.DrawFn) -> tuple[str, dict]:
+    fields = []
+    for number, kind in enumerate(draw(st.lists(st.sampled_from(sorted(ROOTS)), min_size=1, max_size=3))):
+        rows = [
+            f"nodes {{ {draw(selections(kind))} }}",
+            f"edges {{ cursor node {{ {draw(selections(kind))} }} __typename }}",
+        ]
+        chosen = " ".join(draw(st.lists(st.sampled_from(rows), min_size=1, max_size=2, unique=True)))
+        fields.append(f"f{number}: {ROOTS[kind]} {{ {chosen} pageInfo {{ hasNextPage endCursor }} }}")
+    fragments = [
+        f"fragment Some{kind} on {kind} {{ {SCALARS_OF[kind][0]} s: {SCALARS_OF[kind][1]} }}"
+        for kind in ROOTS
+        if any(f"...Some{kind}" in field for field in fields)
+    ]
+    uses = {name: f"${name}" in " ".join(fields) for name in ("yes", "no")}
+    flags = "".join(f", ${name}: Boolean!" for name, used in uses.items() if used)
+    query = f"query($last: Int{flags}) {{ {' '.join(fields)} }} {' '.join(fragments)}"
+    variables = {"last": draw(st.sampled_from([0, 1, 3, 500, -1]))} | {
+        name: name == "yes" for name, used in uses.items() if used
+    }
+    return query, variables
+
+
+async def test_pages_of_rows_are_projected_and_answered_alike(context: Context) -> None:
+    found: list[tuple[str, dict]] = []
+
+    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @given(pages())
+    def collect(page: tuple[str, dict]) -> None:
+        found.append(page)
+
+    collect()
+    for query, variables in found:
+        ours, plain = await answers(query, context, variables)
+        assert ours == plain, (query, json.dumps(variables))
+
+    assert context.paths.projected > 100
+
+
+async def test_a_row_that_is_not_as_declared_is_told_as_ever(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    (candle,) = (await context.db.market_data.page(a_candle().series, last=1)).rows
+    for value in (None, float("inf"), "text"):
+        object.__setattr__(candle, "close", value)
+
+        async def page(*_: object, candle=candle, **__: object):
+            found = await type(context.db.market_data).page(context.db.market_data, candle.series, last=0)
+            found.rows.append(candle)
+            return found
+
+        with monkeypatch.context() as patched:
+            patched.setattr(context.db.market_data, "page", page)
+            query = '{ candles(symbol: "BTC-USDT", timeframe: "1m") { nodes { close open } } }'
+            ours, plain = await answers(query, context)
+
+        assert ours == plain
