@@ -79,7 +79,7 @@ def shape_of(declared: GraphQLOutputType, details: FieldDetailsList, collect: Co
 def projection(shape: Shape) -> Project:
     """The function that makes a JSON value of a value of that shape. It raises on anything that is not as declared."""
     names: dict[str, Any] = {"_instant": _instant, "_isfinite": isfinite, "_list": _list}
-    names |= {"_datetime": datetime, "_Decimal": Decimal}
+    names |= {"datetime": datetime, "decimal": Decimal}
     code = f"lambda value: {_code(shape, 'value', names, 0)}"
     return eval(code, names)  # type: ignore[no-any-return]  # noqa: S307 -- names and attributes of our own schema
 
@@ -108,7 +108,7 @@ def _leaf(leaf: Any, value: str, names: dict[str, Any], held: str) -> str:
     """Types that are as they should be go without a call; all others by the type's own coercion."""
     name = f"_{leaf.name}"
     names[name] = _coercion(leaf)
-    quick = {"Decimal": ("_Decimal", "format({0}, 'f')"), "DateTime": ("_datetime", "_instant({0})")}
+    quick = {"Decimal": ("decimal", "format({0}, 'f')"), "DateTime": ("datetime", "_instant({0})")}
     if leaf is GraphQLString:
         quick["String"] = ("str", "{0}")
     elif leaf is GraphQLFloat:
