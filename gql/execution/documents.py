@@ -1,57 +1,70 @@
 """Documents that were parsed and found valid once need neither again."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
-from functools import lru_cache
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, parse
+from graphql import DocumentNode
 from strawberry.extensions import SchemaExtension
-from strawberry.schema.schema import validate_document
 
 from gql.errors import RULES, VALIDATION_FAILED
 
-KEPT = 512
+MOST = 512
+"""Documents."""
 LONGEST = 16_384
-"""Characters. Longer documents are rare and would fill the memory: some 100 bytes a character, parsed."""
+"""Characters of a document worth keeping; parsed, a dense one takes some 280 bytes for each."""
+MOST_TEXT = 131_072
+"""Characters of all documents together: some 40 MB of trees at worst."""
 
 
-class _Invalid(Exception):
-    """The document is none, or not valid: what is raised is not kept."""
+class DocumentCache:
+    """Valid documents by their text, the least recently used forgotten first. What is not valid is never kept."""
+
+    def __init__(self) -> None:
+        self._documents: OrderedDict[str, DocumentNode] = OrderedDict()
+        self._length = 0
+
+    def get(self, text: str) -> DocumentNode | None:
+        document = self._documents.get(text)
+        if document is not None:
+            self._documents.move_to_end(text)
+        return document
+
+    def keep(self, text: str, document: DocumentNode) -> None:
+        if len(text) > LONGEST or text in self._documents:
+            return
+        self._documents[text] = document
+        self._length += len(text)
+        while len(self._documents) > MOST or self._length > MOST_TEXT:
+            oldest, _ = self._documents.popitem(last=False)
+            self._length -= len(oldest)
 
 
-@lru_cache(maxsize=KEPT)
-def _valid(schema: GraphQLSchema, text: str) -> DocumentNode:
-    try:
-        document = parse(text)
-    except GraphQLError as error:
-        raise _Invalid from error
-    if validate_document(schema, document, RULES):
-        raise _Invalid
-    return document
+_valid = DocumentCache()
 
 
 class Documents(SchemaExtension):
     """Takes known documents from memory, and marks what validation finds in the others.
 
-    Only here is it known that an error comes from validation.
+    Only here is it known that an error comes from validation. Parsing stays Strawberry's: a syntax error raised in a
+    hook would end a websocket's operation without a word.
     """
 
     _known = False
 
     def on_parse(self) -> Iterator[None]:
         context = self.execution_context
-        if context.query and len(context.query) <= LONGEST:
-            try:
-                context.graphql_document = _valid(context.schema._schema, context.query)  # noqa: SLF001
-                self._known = True
-            except _Invalid:
-                pass
+        document = _valid.get(context.query or "")
+        if document is not None:
+            context.graphql_document = document
+            self._known = True
         yield
 
     def on_validate(self) -> Iterator[None]:
         context = self.execution_context
-        context.validation_rules = RULES
-        if self._known:
-            context.pre_execution_errors = []
+        context.validation_rules = () if self._known else RULES
         yield
-        for error in context.pre_execution_errors or ():
-            error.extensions = {"code": VALIDATION_FAILED, **(error.extensions or {})}
+        if context.pre_execution_errors:
+            for error in context.pre_execution_errors:
+                error.extensions = {"code": VALIDATION_FAILED, **(error.extensions or {})}
+        elif not self._known and context.query and context.graphql_document:
+            _valid.keep(context.query, context.graphql_document)
