@@ -1,7 +1,7 @@
 """Documents are parsed and validated once, and mistakes are told every time."""
 
 import pytest
-from graphql import parse
+from graphql import GraphQLSchema, parse
 
 from gql.execution.documents import LONGEST, MOST, MOST_TEXT, DocumentCache
 from tests.gql_server import Client, an_app, graphql_ws, running
@@ -9,18 +9,19 @@ from tests.gql_server import Client, an_app, graphql_ws, running
 pytestmark = pytest.mark.anyio
 
 ANY = parse("{ __typename }")
+OURS, OTHER = GraphQLSchema(), GraphQLSchema()
 
 
 def test_least_recently_used_document_is_forgotten_first():
     cache = DocumentCache()
     for number in range(MOST):
-        cache.keep(str(number), ANY)
-    cache.get("0")
+        cache.keep(OURS, str(number), ANY)
+    cache.get(OURS, "0")
 
-    cache.keep("one more", ANY)
+    cache.keep(OURS, "one more", ANY)
 
-    assert cache.get("0") is ANY
-    assert cache.get("1") is None
+    assert cache.get(OURS, "0") is ANY
+    assert cache.get(OURS, "1") is None
 
 
 def test_long_documents_push_others_out_and_too_long_ones_are_not_kept():
@@ -28,10 +29,18 @@ def test_long_documents_push_others_out_and_too_long_ones_are_not_kept():
     texts = [str(number).ljust(LONGEST) for number in range(MOST_TEXT // LONGEST + 1)]
 
     for text in [*texts, "x" * (LONGEST + 1)]:
-        cache.keep(text, ANY)
+        cache.keep(OURS, text, ANY)
 
-    assert [text for text in texts if cache.get(text) is None] == texts[:1]
-    assert cache.get("x" * (LONGEST + 1)) is None
+    assert [text for text in texts if cache.get(OURS, text) is None] == texts[:1]
+    assert cache.get(OURS, "x" * (LONGEST + 1)) is None
+
+
+def test_document_that_is_valid_for_one_schema_is_not_known_to_another():
+    cache = DocumentCache()
+
+    cache.keep(OURS, "{ a }", ANY)
+
+    assert cache.get(OTHER, "{ a }") is None
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from graphql import DocumentNode
+from graphql import DocumentNode, GraphQLSchema
 from strawberry.extensions import SchemaExtension
 
 from gql.errors import RULES, VALIDATION_FAILED
@@ -17,25 +17,25 @@ MOST_TEXT = 131_072
 
 
 class DocumentCache:
-    """Valid documents by their text, the least recently used forgotten first. What is not valid is never kept."""
+    """Valid documents by schema and text, the least recently used forgotten first. What is not valid is never kept."""
 
     def __init__(self) -> None:
-        self._documents: OrderedDict[str, DocumentNode] = OrderedDict()
+        self._documents: OrderedDict[tuple[GraphQLSchema, str], DocumentNode] = OrderedDict()
         self._length = 0
 
-    def get(self, text: str) -> DocumentNode | None:
-        document = self._documents.get(text)
+    def get(self, schema: GraphQLSchema, text: str) -> DocumentNode | None:
+        document = self._documents.get((schema, text))
         if document is not None:
-            self._documents.move_to_end(text)
+            self._documents.move_to_end((schema, text))
         return document
 
-    def keep(self, text: str, document: DocumentNode) -> None:
-        if len(text) > LONGEST or text in self._documents:
+    def keep(self, schema: GraphQLSchema, text: str, document: DocumentNode) -> None:
+        if len(text) > LONGEST or (schema, text) in self._documents:
             return
-        self._documents[text] = document
+        self._documents[schema, text] = document
         self._length += len(text)
         while len(self._documents) > MOST or self._length > MOST_TEXT:
-            oldest, _ = self._documents.popitem(last=False)
+            (_, oldest), _ = self._documents.popitem(last=False)
             self._length -= len(oldest)
 
 
@@ -53,7 +53,7 @@ class Documents(SchemaExtension):
 
     def on_parse(self) -> Iterator[None]:
         context = self.execution_context
-        document = _valid.get(context.query or "")
+        document = _valid.get(context.schema._schema, context.query or "")  # noqa: SLF001
         if document is not None:
             context.graphql_document = document
             self._known = True
@@ -67,4 +67,4 @@ class Documents(SchemaExtension):
             for error in context.pre_execution_errors:
                 error.extensions = {"code": VALIDATION_FAILED, **(error.extensions or {})}
         elif not self._known and context.query and context.graphql_document:
-            _valid.keep(context.query, context.graphql_document)
+            _valid.keep(context.schema._schema, context.query, context.graphql_document)  # noqa: SLF001
