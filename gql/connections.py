@@ -1,6 +1,6 @@
 """Pages as Relay connections. Everything but the rows is made only when a client selects it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
@@ -34,7 +34,7 @@ class Connection(Generic[T]):
     cursor_of: Callable[[T], str]
 
     @property
-    def nodes(self) -> list[T]:
+    def nodes(self) -> Sequence[T]:
         return self.page.rows
 
     @property

@@ -77,7 +77,7 @@ class Query:
         def place(name: str, cursor: str) -> datetime:
             return decoded(name, cursor, CandleCursor, **series._asdict()).start
 
-        page = await db.page(series, **window, **paging(first, after, last, before, place))
+        page = await db.stored_page(series, **window, **paging(first, after, last, before, place))
         return CountedConnection(
             page,
             lambda candle: encoded(CandleCursor(*series, candle.start_time)),

@@ -1,7 +1,7 @@
 """What the repositories share: one transaction a call, and driver errors told in the caller's words."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -69,9 +69,19 @@ class BaseRepository:
         Raises:
             DatabaseOperationError: The database failed; `attempt` ("storing 3 candles") opens its text.
         """
-        try:
+        with self._failing(attempt):
             async with self._engine.begin() as connection:
                 yield connection
+
+    @contextmanager
+    def _failing(self, attempt: str) -> Iterator[None]:
+        """Tells what the driver raises in this block in the caller's words.
+
+        Raises:
+            DatabaseOperationError: The database failed; `attempt` opens its text.
+        """
+        try:
+            yield
         except DRIVER_ERRORS as error:
             failure = translated(attempt, error)
             self._log.error("Database operation failed", attempt=attempt, error=str(failure.__cause__))

@@ -4,7 +4,7 @@ Prices and sizes are exact Decimals; instants are aware datetimes in UTC; ranges
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
@@ -428,6 +428,6 @@ T = TypeVar("T")
 class Page(Generic[T]):
     """Rows in ascending order. Both flags are exact."""
 
-    rows: list[T]
+    rows: Sequence[T]
     has_next: bool
     has_previous: bool

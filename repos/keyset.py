@@ -17,10 +17,10 @@ DEFAULT = 500
 class Cut:
     """Which rows of an ascending range make the page: the first or last `limit` of those between `after` and `before`.
 
-    `after` and `before` are exclusive key tuples.
+    `after` and `before` are exclusive key tuples. A statement can also be made of expressions in the place of values.
     """
 
-    limit: int
+    limit: Any
     backward: bool
     after: tuple[Any, ...] | None
     before: tuple[Any, ...] | None
@@ -67,11 +67,11 @@ def statement(
     below: sa.ColumnElement[bool] = sa.false()
     above: sa.ColumnElement[bool] = sa.false()
     if page.after is not None:
-        bound = sa.tuple_(*(sa.literal(v, c.type) for v, c in zip(page.after, key, strict=True)))
+        bound = _bound(page.after, key)
         inside.append(ordered > bound)
         below = sa.exists(sa.select(sa.literal(1)).where(*conditions, ordered <= bound))
     if page.before is not None:
-        bound = sa.tuple_(*(sa.literal(v, c.type) for v, c in zip(page.before, key, strict=True)))
+        bound = _bound(page.before, key)
         inside.append(ordered < bound)
         above = sa.exists(sa.select(sa.literal(1)).where(*conditions, ordered >= bound))
     head = sa.select(below.label("below"), above.label("above"), *beside).subquery("head")
@@ -81,14 +81,24 @@ def statement(
     return sa.select(head, rows).select_from(head.outerjoin(rows, sa.true())).order_by(*outer)
 
 
-def trimmed(rows: Sequence[sa.Row[Any]], page: Cut, beside: int = 0) -> tuple[list[tuple[Any, ...]], bool, bool]:
+def _bound(values: Sequence[Any], key: Sequence[sa.ColumnElement[Any]]) -> sa.Tuple:
+    made = (v if isinstance(v, sa.ColumnElement) else sa.literal(v, c.type) for v, c in zip(values, key, strict=True))
+    return sa.tuple_(*made)
+
+
+def trimmed(rows: Sequence[Any], page: Cut, beside: int = 0) -> tuple[list[tuple[Any, ...]], bool, bool]:
     """The answer to `statement` as (columns of the page's rows, ascending; has_next; has_previous).
 
     `beside` is how many subqueries stood beside; the first of the columns must never be null.
     """
-    head: Any = rows[0]
-    below, above = head[:2]
-    found = [tuple(row)[2 + beside :] for row in rows if row[2 + beside] is not None]
+    found, has_next, has_previous = turned(rows, page, beside)
+    return [tuple(row)[2 + beside :] for row in found], has_next, has_previous
+
+
+def turned(rows: Sequence[Any], page: Cut, beside: int = 0) -> tuple[list[Any], bool, bool]:
+    """As `trimmed`, with the rows whole."""
+    below, above = rows[0][:2]
+    found = [] if rows[0][2 + beside] is None else list(rows)
     more = len(found) > page.limit
     found = found[: page.limit]
     if page.backward:

@@ -1,20 +1,26 @@
 """Candles: the one upsert that every writer uses, and the reads."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.typing import FilteringBoundLogger
 
 from repos import keyset
 from repos.arrays import arrays, filled, typed
 from repos.base import BaseRepository
 from repos.domain import Candle, InvalidValue, Market, Page, Series, Timeframe
 from repos.events import Position
+from repos.feed.bus import Bus
 from repos.revisions import COLUMNS, KEY, VALUES, candle_of, write
 from repos.tables import market_data as t
 from repos.tables import series as s
+from repos.wire import StoredCandles, WireConnections, micros, moment_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +50,17 @@ def _of(series: Series) -> list[sa.ColumnElement[bool]]:
     return [t.c.exchange == series.exchange, t.c.symbol == series.symbol, t.c.timeframe == series.timeframe]
 
 
-def _range(series: Series, start: datetime | None, end: datetime | None) -> list[sa.ColumnElement[bool]]:
+def _check_range(start: datetime | None, end: datetime | None) -> None:
     if start is not None and end is not None and start > end:
         raise InvalidValue("start", f"{start.isoformat()} is after end {end.isoformat()}")
+
+
+def _range(series: Series, start: datetime | None, end: datetime | None) -> list[sa.ColumnElement[bool]]:
+    _check_range(start, end)
+    return _between(series, start, end)
+
+
+def _between(series: Series, start: Any, end: Any) -> list[sa.ColumnElement[bool]]:
     conditions = _of(series)
     if start is not None:
         conditions.append(t.c.start_time >= start)
@@ -63,8 +77,28 @@ def _written(series: Series) -> list[sa.ColumnElement[Any]]:
     ]
 
 
+@lru_cache(maxsize=32)
+def _page_statement(given: frozenset[str], backward: bool) -> tuple[str, list[str], dict[str, Any]]:
+    """A page with values for the names in `given`, the names of its arguments in their order, and those it brings."""
+    key: Any = Series(*(sa.bindparam(name, type_=sa.Text) for name in KEY))  # type: ignore[arg-type]
+    place = {
+        name: sa.bindparam(name, type_=t.c.start_time.type) if name in given else None
+        for name in ("start", "end", "after", "before")
+    }
+    after, before = ((column,) if (column := place[name]) is not None else None for name in ("after", "before"))
+    cut = keyset.Cut(sa.bindparam("limit", type_=sa.Integer), backward, after, before)
+    conditions = _between(key, place["start"], place["end"])
+    query = keyset.statement(COLUMNS, [t.c.start_time], conditions, cut, _written(key))
+    compiled: Any = query.compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]
+    return str(compiled), compiled.positiontup, compiled.params
+
+
 class MarketDataRepository(BaseRepository):
     """Stored candles, which are final. Ranges are half-open [start, end) over start times."""
+
+    def __init__(self, engine: AsyncEngine, bus: Bus, logger: FilteringBoundLogger, wire: WireConnections) -> None:
+        super().__init__(engine, bus, logger)
+        self._wire = wire
 
     async def upsert_candle(self, candle: Candle, force_update: bool = False) -> bool:
         """Store a candle; whether a row was written.
@@ -176,14 +210,27 @@ class MarketDataRepository(BaseRepository):
             InvalidValue: start is after end, or first or last is wrong (repos.keyset.cut).
             DatabaseOperationError: The database failed.
         """
-        cut = keyset.cut(first, last, None if after is None else (after,), None if before is None else (before,))
-        conditions = _range(series, start, end)
-        query = keyset.statement(COLUMNS, [t.c.start_time], conditions, cut, _written(series))
-        async with self._transaction(f"reading a page of {series}") as connection:
-            rows = (await connection.execute(query)).all()
-        found, has_next, has_previous = keyset.trimmed(rows, cut, beside=2)
-        position = Position(series, rows[0].revision or 0, None, rows[0].last_time)
-        return CandlePage([candle_of(series, row) for row in found], has_next, has_previous, position)
+        times = {"start": start, "end": end, "after": after, "before": before}
+        found = await self.stored_page(series, first, last, **times)
+        return replace(found, rows=list(found.rows))
+
+    async def stored_page(
+        self, series: Series, first: int | None = None, last: int | None = None, **times: datetime | None
+    ) -> CandlePage:
+        """`page`, whose rows are StoredCandles, for who prints them: `times` are its start, end, after and before."""
+        given = {name: moment for name, moment in times.items() if moment is not None}
+        after, before = ((given[name],) if name in given else None for name in ("after", "before"))
+        cut = keyset.cut(first, last, after, before)
+        _check_range(given.get("start"), given.get("end"))
+        statement, names, constants = _page_statement(frozenset(given), cut.backward)
+        raw = {name: micros(moment) for name, moment in given.items()}
+        values = {**constants, **series._asdict(), **raw, "limit": cut.limit}
+        with self._failing(f"reading a page of {series}"):
+            rows = await self._wire.fetch(statement, *(values[name] for name in names))
+        found, has_next, has_previous = keyset.turned(rows, cut, beside=2)
+        _, _, revision, newest = rows[0][: StoredCandles.FIRST]
+        position = Position(series, revision or 0, None, None if newest is None else moment_of(newest))
+        return CandlePage(StoredCandles(series, found), has_next, has_previous, position)
 
     async def count(self, series: Series, *, start: datetime | None = None, end: datetime | None = None) -> int:
         """How many candles are stored in [start, end)."""

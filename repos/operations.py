@@ -27,6 +27,7 @@ from repos.migrations.upgrade import migrate
 from repos.raw_trades import RawTradeRepository
 from repos.stats import StatsReader
 from repos.tape import TapeRepository
+from repos.wire import WireConnections
 
 Logger = logging.Logger | structlog.typing.FilteringBoundLogger
 
@@ -56,7 +57,8 @@ class DatabaseOperations:
         """`database` is a URL, or the embedded server. `listen_url`, where it differs, leads straight to the primary.
 
         Up to `pool_size` connections stay open and `max_overflow` more are opened when all are in use; a caller waits
-        `pool_timeout` seconds for one; none serves longer than `pool_recycle` seconds.
+        `pool_timeout` seconds for one; none serves longer than `pool_recycle` seconds. Pages of candles are read on up
+        to `pool_size` others, which are closed when nobody wants them.
 
         Raises:
             InvalidValue: The URL is not PostgreSQL's.
@@ -80,7 +82,8 @@ class DatabaseOperations:
         )
         sa.event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
         self.bus = Bus(self.engine, self.listen_connection)
-        self.market_data = MarketDataRepository(self.engine, self.bus, self._log)
+        self._wire = WireConnections(self._connect, pool_size, pool_timeout)
+        self.market_data = MarketDataRepository(self.engine, self.bus, self._log, self._wire)
         self.tape = TapeRepository(self.engine, self.bus, self._log)
         self.raw_trades = RawTradeRepository(self.engine, self.bus, self._log, self.tape)
         self.bots = BotRepository(self.engine, self.bus, self._log)
@@ -113,6 +116,7 @@ class DatabaseOperations:
         """Close the connections, and stop the embedded server if this process owns it; again is fine."""
         self._closed = True
         try:
+            await self._wire.close()
             await self.engine.dispose()
         finally:
             if isinstance(self._database, EmbeddedPostgres):

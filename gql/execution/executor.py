@@ -9,6 +9,8 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from gql.context import Context
 from gql.execution.projection import NotProjectable, projection, shape_of
+from gql.execution.stored import stored_candles
+from repos.wire import StoredCandles
 
 
 class Executor(StrawberryGraphQLCoreExecutionContext):
@@ -34,11 +36,14 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         position_context: Any,
     ) -> Any:
         context = self.context_value
-        if isinstance(result, list) and isinstance(context, Context):
+        if isinstance(result, list | StoredCandles) and isinstance(context, Context):
             paths = context.paths
             try:
                 shape = shape_of(GraphQLNonNull(return_type), field_details_list, self.collect_subfields)
-                projected = projection(shape)(result)
+                if isinstance(result, StoredCandles):
+                    projected = stored_candles(shape)(result)
+                else:
+                    projected = projection(shape)(result)
             except NotProjectable as reason:
                 paths.note(f"{info.parent_type.name}.{info.field_name}: {reason}")
             except Exception as error:  # noqa: BLE001 -- whatever it is, graphql-core finds it again and words it
