@@ -21,13 +21,20 @@ log = structlog.get_logger(__name__)
 
 
 def create_app(
-    db: DatabaseOperations, feed: Feed, *, collected: Collection[Series], bot_heartbeat_timeout: timedelta
+    db: DatabaseOperations,
+    feed: Feed,
+    *,
+    collected: Collection[Series],
+    bot_heartbeat_timeout: timedelta,
+    show_path: bool = False,
 ) -> Starlette:
     """The application over an open database and a running feed, which stay their maker's to close.
 
     `collected` are the series that collectors are configured to follow: markets shows them before their first candle.
+    `show_path` adds the header x-candleql-path to answers, for benchmarks and tests: whether their lists were projected
+    ("fast"), or the reasons why not.
     """
-    graphql = GraphQLView(Resources(db, feed, frozenset(collected), bot_heartbeat_timeout))
+    graphql = GraphQLView(Resources(db, feed, frozenset(collected), bot_heartbeat_timeout), show_path=show_path)
 
     async def ready(_: Request) -> Response:
         answers = await db.health_check()

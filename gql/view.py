@@ -47,9 +47,10 @@ class Socket(ASGIWebSocketAdapter):
 class GraphQLView(GraphQL[Context, None]):
     websocket_adapter_class = Socket
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, *, show_path: bool = False) -> None:
         super().__init__(schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL])
         self._resources = resources
+        self._show_path = show_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -68,7 +69,7 @@ class GraphQLView(GraphQL[Context, None]):
         self,
         request: Request,  # noqa: ARG002
         request_adapter: AsyncHTTPRequestAdapter,
-        sub_response: Response,  # noqa: ARG002
+        sub_response: Response,
         context: Context,
         root_value: None,
         request_data: GraphQLRequestData,
@@ -76,7 +77,7 @@ class GraphQLView(GraphQL[Context, None]):
         # Strawberry would execute a subscription as if it were a query, and fail for want of a result.
         allowed = OperationType.from_http(request_adapter.method) - {OperationType.SUBSCRIPTION}
         try:
-            return await self.schema.execute(
+            result = await self.schema.execute(
                 request_data.query,
                 variable_values=request_data.variables,
                 context_value=context,
@@ -94,6 +95,9 @@ class GraphQLView(GraphQL[Context, None]):
             if error.operation_type is OperationType.SUBSCRIPTION:
                 reason = "A subscription wants a websocket (graphql-transport-ws) or Accept: text/event-stream"
             raise HTTPException(400, reason) from error
+        if self._show_path:
+            sub_response.headers["x-candleql-path"] = str(context.paths)
+        return result
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
         data = cast("GraphQLRequestData", await super().parse_http_body(request))  # parse_json lets no batch through

@@ -18,8 +18,8 @@ WAIT = 10.0
 """Seconds after which a test gives up on a message."""
 
 
-def an_app(db, feed, collected=(BTC_1M,)):
-    return create_app(db, feed, collected=collected, bot_heartbeat_timeout=timedelta(seconds=60))
+def an_app(db, feed, collected=(BTC_1M,), **more):
+    return create_app(db, feed, collected=collected, bot_heartbeat_timeout=timedelta(seconds=60), **more)
 
 
 @asynccontextmanager

@@ -1,0 +1,74 @@
+"""Which way lists go, and stored candles on the way from PostgreSQL's text to the client's."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from repos.domain import Origin, Series
+from tests.builders import BTC_1M, MINUTE, NOON, a_candle
+from tests.gql_server import Client, an_app
+
+pytestmark = pytest.mark.anyio
+
+PAGE = 'candles(symbol: "BTC-USDT", timeframe: "1m")'
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        pytest.param(f"{{ {PAGE} {{ nodes {{ a: open close }} }} }}", "fast", id="candles"),
+        pytest.param(f"{{ {PAGE} {{ edges {{ cursor node {{ open }} }} }} }}", "fast", id="edges"),
+        pytest.param("{ __typename }", "normal", id="no list"),
+        pytest.param("{ bots { nodes { name latestCandle { close } } } }",
+                     "normal; BotConnection.nodes: Bot.latestCandle", id="a field that is resolved"),
+    ],
+)  # fmt: skip
+async def test_header_tells_the_path_of_lists(db, feed, query, path):
+    await db.market_data.upsert_candle(a_candle())
+    async with Client(an_app(db, feed, show_path=True)) as client:
+        response = await client.http.post("/graphql", json={"query": query})
+
+    assert response.headers["x-candleql-path"] == path
+
+
+async def test_header_is_not_sent_unless_wanted(db, feed):
+    async with Client(an_app(db, feed)) as client:
+        response = await client.http.post("/graphql", json={"query": "{ __typename }"})
+
+    assert "x-candleql-path" not in response.headers
+
+
+@pytest.mark.parametrize("timeframe", ["1s", "1m", "1d", "1w", "1M", "3M"])
+async def test_stored_candle_is_printed_as_the_domain_knows_it(db, feed, timeframe):
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    prices = {"open": "10.50", "high": "12.000", "low": "0.000000000000000001", "close": "11", "volume": "0"}
+    candle = a_candle(timeframe=timeframe, start_time=start, **prices, trade_count=None, origin=Origin.EXCHANGE)
+    await db.market_data.upsert_candle(candle)
+    async with Client(an_app(db, feed)) as client:
+        data = await client.ask(
+            "query ($timeframe: Timeframe!) { candles(symbol: \"BTC-USDT\", timeframe: $timeframe) { nodes {"
+            " timeframe timestamp startTime endTime open high low close volume tradeCount origin isFinal } } }",
+            timeframe=timeframe,
+        )  # fmt: skip
+
+    assert data["candles"]["nodes"] == [
+        prices
+        | {
+            "timeframe": timeframe,
+            "timestamp": "2024-01-01T00:00:00.000Z",
+            "startTime": "2024-01-01T00:00:00.000Z",
+            "endTime": f"{candle.end_time:%Y-%m-%dT%H:%M:%S}.000Z",
+            "tradeCount": None,
+            "origin": "EXCHANGE",
+            "isFinal": True,
+        }
+    ]
+
+
+async def test_stored_candles_are_a_sequence_of_candles(db):
+    candles = [a_candle(start_time=NOON + n * MINUTE) for n in range(3)]
+    await db.market_data.upsert_candles(candles)
+
+    rows = (await db.market_data.stored_page(Series(*BTC_1M))).rows
+
+    assert (list(rows), rows[-1], list(rows[1:]), len(rows)) == (candles, candles[2], candles[1:], 3)
