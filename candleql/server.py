@@ -17,6 +17,7 @@ from candleql.settings import Settings
 from collector.config import Pair
 from collector.okx.pace import Pace
 from gql.app import create_app
+from gql.frames import Connection
 from repos.domain import Series
 from repos.embedded.server import EmbeddedPostgres, default_data_dir
 from repos.feed.hub import Feed
@@ -90,7 +91,7 @@ async def serve(
             app,
             log_config=None,
             lifespan="off",
-            ws="websockets-sansio",
+            ws=Connection,
             timeout_graceful_shutdown=GRACE,
         )
         server = _Server(config, lambda: ready(address))

@@ -12,6 +12,7 @@ import uvicorn
 from websockets.asyncio.client import connect
 
 from gql.app import create_app
+from gql.frames import Connection
 from tests.builders import BTC_1M
 
 WAIT = 10.0
@@ -26,7 +27,7 @@ def an_app(db, feed, collected=(BTC_1M,)):
 async def running(app) -> AsyncIterator[str]:
     """`app` on a free port of a real server; yields host and port."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, ws=Connection))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
