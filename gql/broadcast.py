@@ -49,9 +49,6 @@ class Broadcasts:
     def __init__(self) -> None:
         self._running: dict[object, Broadcast] = {}
 
-    def __len__(self) -> int:
-        return len(self._running)
-
     def join(
         self, selection: Selection, reading: Reading[Any], name: str, connection: Connection, leave: Leave
     ) -> Member | None:

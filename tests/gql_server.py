@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 import httpx2
 import uvicorn
@@ -103,9 +104,9 @@ class Socket:
 
 
 @asynccontextmanager
-async def graphql_ws(address: str) -> AsyncIterator[Socket]:
-    """A websocket that was welcomed."""
-    async with connect(f"ws://{address}/graphql", subprotocols=["graphql-transport-ws"]) as connection:
+async def graphql_ws(address: str, **options: Any) -> AsyncIterator[Socket]:
+    """A websocket that was welcomed; options are those of websockets' connect."""
+    async with connect(f"ws://{address}/graphql", subprotocols=["graphql-transport-ws"], **options) as connection:
         client = Socket(connection)
         await client.send(type="connection_init")
         assert await client.receive() == {"type": "connection_ack"}
