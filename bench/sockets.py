@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Literal, cast
 
 import psutil
 import uvicorn
@@ -31,6 +31,7 @@ from strawberry.asgi import GraphQL
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from bench.swarm import Swarm
+from candleql.server import COMPRESSED
 from gql.app import create_app
 from gql.context import Context, Resources
 from gql.frames import Connection
@@ -56,6 +57,7 @@ _TEXT = (
     '"2024-01-01T00:00:00.000Z","open":"67000.1","high":"67000.2","low":"67000","close":"67000.1","volume":"%d",'
     '"tradeCount":1234,"isFinal":true}}}}}'
 )
+_PRICES = (Decimal("67000.1"), Decimal("67000.2"), Decimal(67000), Decimal("67000.1"))
 Publish = Callable[[int], Awaitable[None]]
 
 
@@ -107,9 +109,8 @@ async def ours(port: int, topics: int, url: str, *, stock: bool) -> None:
             start = _START + event * timedelta(minutes=1)
             for number in range(topics):
                 key = series(number)
-                prices = map(Decimal, ("67000.1", "67000.2", "67000", "67000.1"))
                 volume = Decimal(time.monotonic_ns())
-                candle = Candle(*key, *prices, volume, 1234, start, start + timedelta(minutes=1), Origin.TRADES)
+                candle = Candle(*key, *_PRICES, volume, 1234, start, start + timedelta(minutes=1), Origin.TRADES)
                 feed.topics.deliver(CandleNews(key, event, start, start, [candle]))
 
         await serve(app, port, publish, "websockets-sansio" if stock else Connection)
@@ -118,13 +119,23 @@ async def ours(port: int, topics: int, url: str, *, stock: bool) -> None:
 class Stock(GraphQL[Context, None]):
     resources: Resources
 
-    async def get_context(self, *_: object, **__: object) -> Context:  # type: ignore[override]
+    async def get_context(self, *_: object, **__: object) -> Context:
         return Context(self.resources)
 
 
-async def serve(app: Starlette, port: int, publish: Publish, ws: object) -> None:
+async def serve(
+    app: Starlette, port: int, publish: Publish, ws: type[asyncio.Protocol] | Literal["websockets-sansio"]
+) -> None:
     """Publish as told on stdin: a number is so many events a second, "flood" is as many as are acknowledged by "+"."""
-    config = uvicorn.Config(app, port=port, ws=ws, lifespan="off", log_level="critical", ws_per_message_deflate=False)  # type: ignore[arg-type]
+    config = uvicorn.Config(
+        app,
+        port=port,
+        ws=ws,
+        lifespan="off",
+        log_level="critical",
+        ws_per_message_deflate=COMPRESSED,
+        ws_ping_interval=None,  # the swarm answers none
+    )
     commands = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     room = asyncio.Semaphore(0)

@@ -209,7 +209,7 @@ class Conversation:
 
     @asynccontextmanager
     async def _telling(self, name: str) -> AsyncIterator[None]:
-        """Tell the client how the operation failed, if it does."""
+        """Tell the client how the operation failed, if it does and the client is still there."""
         try:
             yield
         except MailboxOverflow:
@@ -222,7 +222,7 @@ class Conversation:
             await self._complete(name)
 
     async def _complete(self, name: str) -> None:
-        del self._operations[name]  # first: the client may use the name again as soon as it hears of it
+        self._operations.pop(name, None)  # first: the client may use the name again as soon as it hears of it
         await self._send(orjson.dumps({"id": name, "type": "complete"}))
 
     async def _send_errors(self, name: str, errors: list[GraphQLError]) -> None:
@@ -232,8 +232,11 @@ class Conversation:
     async def _send(self, text: bytes) -> None:
         # An operation may end after the connection was closed.
         if self._socket.application_state is not WebSocketState.DISCONNECTED:
-            # Text: browsers hand binary messages over as blobs.
-            await self._socket.send_text(text.decode())
+            try:
+                # Text: browsers hand binary messages over as blobs.
+                await self._socket.send_text(text.decode())
+            except RuntimeError as error:  # uvicorn's, after it closed the connection by itself
+                raise WebSocketDisconnect from error
 
     async def _close(self, code: int, reason: str) -> None:
         if WebSocketState.DISCONNECTED not in (self._socket.client_state, self._socket.application_state):

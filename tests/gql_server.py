@@ -25,10 +25,10 @@ def an_app(db, feed, collected=(BTC_1M,)):
 
 
 @asynccontextmanager
-async def running(app) -> AsyncIterator[str]:
+async def running(app, ws=Connection) -> AsyncIterator[str]:
     """`app` on a free port of a real server; yields host and port."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, ws=Connection))
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, ws=ws))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield f"127.0.0.1:{listener.getsockname()[1]}"

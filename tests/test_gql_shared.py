@@ -127,6 +127,19 @@ async def test_the_last_subscriber_leaves_nothing_behind(address, db, feed, broa
     assert feed.topics.series() == {}
 
 
+async def test_under_another_server_each_goes_alone_to_the_same_effect(app, db, feed, broadcasts):
+    async with running(app, ws="websockets-sansio") as address, graphql_ws(address) as client:
+        for name in ("1", "2"):
+            await client.subscribe(CANDLES, name=name, snapshot=0)
+        await until_followed(feed, by=2)
+        await db.market_data.upsert_candle(a_candle())
+        messages = [await client.receive(), await client.receive()]
+
+        assert broadcasts == {}
+    assert {message["id"] for message in messages} == {"1", "2"}
+    assert messages[0]["payload"] == messages[1]["payload"]
+
+
 async def test_trades_are_shared_too(address, db, feed, broadcasts):
     query = 'subscription { trades(symbol: "BTC-USDT") { cursor trades { tradeId price } } }'
     async with graphql_ws(address) as first, graphql_ws(address) as second:
