@@ -17,6 +17,7 @@ from gql.status import Health
 from repos import events
 from repos.domain import Series, label
 from repos.errors import MailboxOverflow
+from repos.feed.reading import Reading
 
 MOST_SNAPSHOT = 1_000
 MOST_SERIES = 200
@@ -60,11 +61,11 @@ class Subscription:
         timeframe: TimeframeOf,
         after: Resume = UNSET,
         snapshot: Snapshot = 1,
-    ) -> AsyncGenerator[events.CandleEvent, None]:
+    ) -> Reading[events.CandleEvent]:
         series = Series.of(exchange, symbol, timeframe)
         position = given_as("after", after, lambda name, text: live_position(name, text, series))
         newest = bounded("snapshot", snapshot, MOST_SNAPSHOT)
-        return live(info.context, info.context.feed.candles(series, position, newest))
+        return info.context.feed.candles(series, position, newest)
 
     @strawberry.subscription(
         graphql_type=AsyncGenerator[types.CandleEvent, None],
@@ -94,11 +95,11 @@ class Subscription:
         symbol: Symbol,
         after: Resume = UNSET,
         snapshot: Snapshot = 0,
-    ) -> AsyncGenerator[events.TradesEvent, None]:
+    ) -> Reading[events.TradesEvent]:
         tape = {"exchange": label("exchange", exchange), "symbol": label("symbol", symbol)}
         position = given_as("after", after, lambda name, text: decoded(name, text, TapeCursor, **tape).id)
         newest = bounded("snapshot", snapshot, MOST_SNAPSHOT)
-        return live(info.context, info.context.feed.trades(exchange, symbol, position, newest))
+        return info.context.feed.trades(exchange, symbol, position, newest)
 
     @strawberry.subscription(
         graphql_type=AsyncGenerator[types.BotEvent, None],

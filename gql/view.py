@@ -1,7 +1,6 @@
 """Strawberry's view of HTTP, server-sent events and graphql-transport-ws, where ours differs."""
 
 import json
-from collections.abc import Mapping
 from typing import Any, NoReturn, cast
 
 import orjson
@@ -9,8 +8,8 @@ from cross_web import AsyncHTTPRequestAdapter, HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketState
-from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
+from starlette.websockets import WebSocket
+from strawberry.asgi import GraphQL
 from strawberry.exceptions import MissingQueryError
 from strawberry.http import GraphQLRequestData
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
@@ -18,9 +17,11 @@ from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from gql.broadcast import Broadcasts
 from gql.context import Context, Resources
-from gql.errors import BAD_USER_INPUT, RATE_LIMITED
+from gql.errors import BAD_USER_INPUT
 from gql.schema import schema
+from gql.sockets import Conversation
 
 
 def json_response(content: object, status: int = 200) -> Response:
@@ -32,25 +33,14 @@ def refusal(status: int, message: str, **extensions: str) -> Response:
     return json_response({"errors": [{"message": message, "extensions": extensions}]}, status)
 
 
-class Socket(ASGIWebSocketAdapter):
-    async def send_json(self, message: Mapping[str, Any]) -> None:
-        if message["type"] == "error":
-            for error in message["payload"]:
-                # All errors come from gql.errors with a code, but for Strawberry's limit of operations on a socket.
-                error.setdefault("extensions", {"code": RATE_LIMITED})
-        # An operation may end after the socket was closed.
-        if self.ws.application_state is not WebSocketState.DISCONNECTED:
-            # Text: browsers hand binary frames over as blobs.
-            await self.ws.send_text(orjson.dumps(message).decode())
-
-
 class GraphQLView(GraphQL[Context, None]):
-    websocket_adapter_class = Socket
+    graphql_transport_ws_handler_class = Conversation  # type: ignore[assignment]  # ours shares executions
 
     def __init__(self, resources: Resources, *, show_path: bool = False) -> None:
         super().__init__(schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL])
         self._resources = resources
         self._show_path = show_path
+        self.broadcasts = Broadcasts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

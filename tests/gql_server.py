@@ -6,12 +6,14 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 import httpx2
 import uvicorn
 from websockets.asyncio.client import connect
 
 from gql.app import create_app
+from gql.frames import Connection
 from tests.builders import BTC_1M
 
 WAIT = 10.0
@@ -23,10 +25,10 @@ def an_app(db, feed, collected=(BTC_1M,), **more):
 
 
 @asynccontextmanager
-async def running(app) -> AsyncIterator[str]:
+async def running(app, ws=Connection) -> AsyncIterator[str]:
     """`app` on a free port of a real server; yields host and port."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, ws=ws))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
@@ -102,9 +104,9 @@ class Socket:
 
 
 @asynccontextmanager
-async def graphql_ws(address: str) -> AsyncIterator[Socket]:
-    """A websocket that was welcomed."""
-    async with connect(f"ws://{address}/graphql", subprotocols=["graphql-transport-ws"]) as connection:
+async def graphql_ws(address: str, **options: Any) -> AsyncIterator[Socket]:
+    """A websocket that was welcomed; options are those of websockets' connect."""
+    async with connect(f"ws://{address}/graphql", subprotocols=["graphql-transport-ws"], **options) as connection:
         client = Socket(connection)
         await client.send(type="connection_init")
         assert await client.receive() == {"type": "connection_ack"}

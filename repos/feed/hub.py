@@ -1,7 +1,7 @@
 """The feed: candles, trades, bots and health as async iterators with no hole between snapshot, resume and live."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -16,7 +16,8 @@ from repos.events import (
     TradesEvent,
 )
 from repos.feed.mailbox import Mailbox
-from repos.feed.news import BotNews, CandleNews, FormingNews, News, Tape, TradeNews
+from repos.feed.news import BotNews, CandleNews, FormingNews, News, Tape
+from repos.feed.reading import Reading, candle_events, trades_events, written
 from repos.feed.receiver import TICK, Receiver
 from repos.feed.topics import BOTS, HEALTH
 
@@ -31,43 +32,25 @@ class Feed(Receiver):
     MailboxOverflow when its reader is too slow, and DatabaseOperationError when its first reads fail.
     """
 
-    async def candles(self, series: Series, after: Position | None, snapshot: int) -> AsyncGenerator[CandleEvent, None]:
+    def candles(self, series: Series, after: Position | None, snapshot: int) -> Reading[CandleEvent]:
         """One series: the newest `snapshot` stored candles or, instead, all changes after `after`; then live."""
-        mailbox: Mailbox[CandleNews | Candle] = Mailbox()
 
-        def deliver(news: News) -> None:
-            if isinstance(news, CandleNews) and news.candles:
-                mailbox.put(news, len(news.candles))
-            elif isinstance(news, FormingNews):
-                mailbox.note(series, news.candles[0])
-
-        with self.topics.follow([series], deliver):
+        async def past() -> AsyncIterator[tuple[Position, CandleEvent | None]]:
             if after is None:
                 page = await self._db.market_data.page(series, last=snapshot)
                 reached = page.position
                 for candle in page.rows:
-                    yield CandleEvent(CandleEventKind.SNAPSHOT, reached, candle)
+                    yield reached, CandleEvent(CandleEventKind.SNAPSHOT, reached, candle)
             else:
                 reached = after
                 while changes := await self._db.market_data.changes(reached, READ_ROWS):
                     for candle, position in changes:
-                        yield _written(candle, reached, position)
+                        yield position, written(candle, reached, position)
                         reached = position
             self.topics.reached(series, reached.revision)
-            topic = self.topics.get(series)
-            if topic is not None and topic.forming is not None:
-                mailbox.note(series, topic.forming)
-            while True:
-                item = await mailbox.get()
-                if isinstance(item, Candle):
-                    if reached.newest is None or item.start_time > reached.newest:
-                        yield CandleEvent(CandleEventKind.FORMING, reached, item)
-                elif item.revision > reached.revision:
-                    for candle in item.candles or ():
-                        newest = max(reached.newest or candle.start_time, candle.start_time)
-                        position = Position(series, item.revision, candle.start_time, newest)
-                        yield _written(candle, reached, position)
-                        reached = position
+            yield reached, None
+
+        return Reading(self.topics, series, candle_events, past=past)
 
     async def watch(self, series: Sequence[Series]) -> AsyncGenerator[CandleEvent, None]:
         """Many series: the newest state of each, now and at every change. A slow reader skips states, never series."""
@@ -103,36 +86,27 @@ class Feed(Receiver):
                 elif revision > reached.revision and (reached.newest is None or candle.start_time >= reached.newest):
                     position = Position(candle.series, revision, None, candle.start_time)
                     states[candle.series] = position
-                    yield _written(candle, reached, position)
+                    yield written(candle, reached, position)
 
-    async def trades(
-        self, exchange: str, symbol: str, after: int | None, snapshot: int
-    ) -> AsyncGenerator[TradesEvent, None]:
+    def trades(self, exchange: str, symbol: str, after: int | None, snapshot: int) -> Reading[TradesEvent]:
         """The tape of one symbol in the order of writing: its newest `snapshot` trades or, instead, all after the row
         `after`; then live."""
-        mailbox: Mailbox[TradeNews] = Mailbox()
         tape = Tape(exchange, symbol)
 
-        def deliver(news: News) -> None:
-            if isinstance(news, TradeNews) and news.trades:
-                mailbox.put(news, len(news.trades))
-
-        with self.topics.follow([tape], deliver):
+        async def past() -> AsyncIterator[tuple[int, TradesEvent | None]]:
             if after is None:
                 rows, reached = await self._db.tape.newest(exchange, symbol, snapshot)
                 if rows:
-                    yield TradesEvent(exchange, symbol, reached, rows)
+                    yield reached, TradesEvent(exchange, symbol, reached, rows)
             else:
                 reached = after
                 while found := await self._db.tape.after(exchange, symbol, reached, limit=READ_ROWS):
                     reached = found[-1][0]
-                    yield TradesEvent(exchange, symbol, reached, [trade for _, trade in found])
+                    yield reached, TradesEvent(exchange, symbol, reached, [trade for _, trade in found])
             self.topics.reached(tape, reached)
-            while True:
-                news = await mailbox.get()
-                if news.last_id > reached:
-                    reached = news.last_id
-                    yield TradesEvent(exchange, symbol, reached, news.trades or [])
+            yield reached, None
+
+        return Reading(self.topics, tape, trades_events, past=past)
 
     async def bots(self) -> AsyncGenerator[BotEvent, None]:
         """Every change of a bot, and every bot that falls silent."""
@@ -163,8 +137,3 @@ class Feed(Receiver):
         database = await self._db.health()
         bus = BusHealth(self.connected, self.topics.followers)
         return Health(database.connected and bus.connected, datetime.now(UTC), database, self.feeds(), bus)
-
-
-def _written(candle: Candle, before: Position, position: Position) -> CandleEvent:
-    newer = before.newest is None or candle.start_time > before.newest
-    return CandleEvent(CandleEventKind.CLOSED if newer else CandleEventKind.CORRECTED, position, candle)

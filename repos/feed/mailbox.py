@@ -44,9 +44,10 @@ class Mailbox(Generic[T]):
             self._notes[key] = note
             self._filled.set()
 
-    def forget(self, key: Hashable) -> None:
-        """Drop the unread note of that key, if there is one."""
-        self._notes.pop(key, None)
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything to get, an overflow included."""
+        return bool(self._letters or self._notes or self._overflowed)
 
     async def get(self) -> T:
         """The next letter, or else the oldest note; waits for one.

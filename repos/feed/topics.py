@@ -31,26 +31,25 @@ class Topics:
         """`opened` is called with the topics that got their first follower."""
         self._topics: dict[Hashable, Topic] = {}
         self._opened = opened
-        self._followers = 0
-
-    @property
-    def followers(self) -> int:
-        return self._followers
+        self.followers = 0
 
     @contextmanager
-    def follow(self, keys: Sequence[Key], deliver: Deliver) -> Iterator[None]:
-        """Have `deliver` called with the news of these topics. It must not wait."""
+    def follow(self, keys: Sequence[Key], deliver: Deliver, count: int = 1) -> Iterator[None]:
+        """Have `deliver` called with the news of these topics. It must not wait.
+
+        It stands for `count` followers; one who follows for a varying number keeps `followers` right by itself.
+        """
         identity = id(deliver)
         fresh = [key for key in keys if key not in self._topics]
         for key in keys:
             self._topics.setdefault(key, Topic()).followers[identity] = deliver
-        self._followers += 1
+        self.followers += count
         if fresh:
             self._opened(fresh)
         try:
             yield
         finally:
-            self._followers -= 1
+            self.followers -= count
             for key in keys:
                 topic = self._topics.get(key)
                 if topic is not None:

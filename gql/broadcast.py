@@ -1,0 +1,128 @@
+"""Equal subscriptions executed once: what an event becomes is written to everyone who asked for the same.
+
+A subscription begins alone, with its own snapshot or resume. Once it has read all news, it joins those that ask the
+same and stand at the same place. A client that reads too slowly leaves them and goes on alone, with its own mailbox.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import orjson
+import structlog
+
+from gql.frames import Connection, text_frame
+from gql.selection import Selection
+from repos.feed.news import News
+from repos.feed.reading import Reading, place
+
+log = structlog.get_logger(__name__)
+
+Leave = Callable[[str, Selection, Reading[Any], ExitStack], None]
+"""Lets the operation of that name go on alone with a reading that stays registered until the stack is closed."""
+
+
+def next_text(name: str, payload: bytes) -> bytes:
+    """The message `next` of the operation `name`: JSON."""
+    return b'{"id":' + orjson.dumps(name) + b',"type":"next","payload":' + payload + b"}"
+
+
+class Member:
+    """A subscription that takes part in a broadcast."""
+
+    __slots__ = ("_broadcast", "leave", "name", "write")
+
+    def __init__(self, broadcast: "Broadcast", name: str, connection: Connection, leave: Leave) -> None:
+        self._broadcast = broadcast
+        self.name = name
+        self.write = connection.write
+        self.leave = leave
+
+    def cancel(self) -> None:
+        """End it."""
+        self._broadcast.remove(self)
+
+
+class Broadcasts:
+    """Those of one process; each lasts from its first member to its last."""
+
+    def __init__(self) -> None:
+        self._running: dict[object, Broadcast] = {}
+
+    def join(
+        self, selection: Selection, reading: Reading[Any], name: str, connection: Connection, leave: Leave
+    ) -> Member | None:
+        """Make a member of one who reads alone; None while it must go on alone, because it has not read all news, its
+        client is slow, or the others stand elsewhere."""
+        if reading.waiting or not connection.writable.is_set():
+            return None
+        broadcast = self._running.get(selection.key)
+        if broadcast is None:
+            broadcast = self._running[selection.key] = Broadcast(
+                selection, reading, ended=lambda: self._running.pop(selection.key)
+            )
+        elif broadcast.place != reading.place:
+            return None
+        return broadcast.add(name, connection, leave)
+
+
+class Broadcast:
+    """One selection of one topic for members that stand at one place."""
+
+    def __init__(self, selection: Selection, reading: Reading[Any], ended: Callable[[], object]) -> None:
+        self._selection = selection
+        self._topics = reading.topics
+        self._topic = reading.key
+        self._step = reading.step
+        self._position = reading.position
+        self._members: dict[str, dict[Member, None]] = {}
+        self._following = ExitStack()
+        self._following.callback(ended)
+        self._following.enter_context(self._topics.follow([self._topic], self._deliver, count=0))
+
+    @property
+    def place(self) -> object:
+        return place(self._position)
+
+    def add(self, name: str, connection: Connection, leave: Leave) -> Member:
+        member = Member(self, name, connection, leave)
+        self._members.setdefault(name, {})[member] = None
+        self._topics.followers += 1
+        return member
+
+    def remove(self, member: Member) -> None:
+        of_its_name = self._members[member.name]
+        del of_its_name[member]
+        self._topics.followers -= 1
+        if not of_its_name:
+            del self._members[member.name]
+        if not self._members:
+            self._following.close()
+
+    def _deliver(self, news: News) -> None:
+        before = self._position
+        events = self._step(news, before)
+        if not events:
+            return
+        self._position = events[-1].position
+        try:
+            payloads = [self._selection.payload(event) for event in events]
+        except Exception as error:  # It must not reach the feed; alone, each tells its own client.
+            log.error("An event could not be shared", exc_info=error)
+            self._dismiss([member for members in self._members.values() for member in members], before, news)
+            return
+        slow: list[Member] = []
+        for name, members in self._members.items():
+            frames = b"".join(text_frame(next_text(name, payload)) for payload in payloads)
+            slow += [member for member in members if not member.write(frames)]
+        self._dismiss(slow, before, news)
+
+    def _dismiss(self, members: Sequence[Member], position: Any, news: News) -> None:
+        """Let them go on alone from `position`, beginning with `news`."""
+        for member in members:
+            reading = Reading(self._topics, self._topic, self._step, position=position)
+            reading.keep(news)
+            registered = ExitStack()
+            registered.enter_context(reading.registered())
+            self.remove(member)
+            member.leave(member.name, self._selection, reading, registered)

@@ -1,0 +1,44 @@
+"""Websocket frames made once and written to many connections."""
+
+from typing import cast
+
+from starlette.types import Scope
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+_EXTENSION = "candleql.connection"
+_TEXT = 0x81
+"""A whole text message (RFC 6455, 5.2), not compressed: the protocol allows that on any connection."""
+
+
+class Connection(WebSocketsSansIOProtocol):
+    """uvicorn's websocket, which also takes ready frames; for uvicorn's setting `ws`."""
+
+    async def run_asgi(self) -> None:
+        self.scope["extensions"] = {**(self.scope["extensions"] or {}), _EXTENSION: cast("dict[object, object]", self)}
+        await super().run_asgi()
+
+    def write(self, frames: bytes) -> bool:
+        """Write whole frames now; False, and nothing is written, while the client reads too slowly.
+
+        On a connection that is closing they go nowhere.
+        """
+        if not self.writable.is_set():
+            return False
+        if not (self.close_sent or self.disconnected or self.transport.is_closing()):
+            self.transport.write(frames)
+        return True
+
+
+def connection_of(scope: Scope) -> Connection | None:
+    """The connection under an application's websocket; None under another server than ours."""
+    return cast("Connection | None", scope.get("extensions", {}).get(_EXTENSION))
+
+
+def text_frame(text: bytes) -> bytes:
+    """The frame of a message from a server, which is not masked."""
+    size = len(text)
+    if size < 126:
+        return bytes((_TEXT, size)) + text
+    if size < 1 << 16:
+        return bytes((_TEXT, 126)) + size.to_bytes(2) + text
+    return bytes((_TEXT, 127)) + size.to_bytes(8) + text
