@@ -1,0 +1,29 @@
+"""Measure everything: python -m bench [--quick]. Prints a table of ratios; a missed target is marked."""
+
+import argparse
+import time
+
+import uvloop
+
+from bench import answers
+from bench.cores import pin
+from bench.database import SYMBOLS, a_database
+from bench.table import head, line, machine
+
+
+async def _measure(quick: bool) -> None:
+    begun = time.monotonic()
+    candles, seconds, rounds = (300_000, 0.5, 2) if quick else (1_000_000, 2.0, 3)
+    print(f"{machine()}; {candles:,} candles of {len(SYMBOLS)} symbols\n\n{head()}", flush=True)
+    async with a_database(candles) as url:
+        async for row in answers.measure(url, seconds, rounds):
+            print(line(row), flush=True)
+    print(f"\n{time.monotonic() - begun:.0f} s")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("--quick", action="store_true", help="300,000 candles and short runs: in 2 minutes")
+    arguments = parser.parse_args()
+    pin(1)
+    uvloop.run(_measure(arguments.quick))
