@@ -5,7 +5,7 @@ import time
 
 import uvloop
 
-from bench import answers
+from bench import answers, ingest
 from bench.cores import pin
 from bench.database import SYMBOLS, a_database
 from bench.table import head, line, machine
@@ -17,6 +17,8 @@ async def _measure(quick: bool) -> None:
     print(f"{machine()}; {candles:,} candles of {len(SYMBOLS)} symbols\n\n{head()}", flush=True)
     async with a_database(candles) as url:
         async for row in answers.measure(url, seconds, rounds):
+            print(line(row), flush=True)
+        async for row in ingest.measure(url, 2.0 if quick else 10.0, 30_000 if quick else 100_000):
             print(line(row), flush=True)
     print(f"\n{time.monotonic() - begun:.0f} s")
 

@@ -41,6 +41,6 @@ async def _serve(name: str, url: str) -> None:
 
 if __name__ == "__main__":
     pin(0)
-    configure_logs("warning", "console")
+    configure_logs("error", "console")
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     uvloop.run(_serve(*sys.argv[1:]))
