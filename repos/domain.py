@@ -56,6 +56,8 @@ def exact(name: str, value: object) -> Decimal:
         raise InvalidValue(name, f"{_shown(value)} is not a decimal number such as 0.00000001")
     if not number.is_finite():
         raise InvalidValue(name, f"{number} is not finite")
+    if not number:
+        number = number.copy_abs()  # as PostgreSQL, whose zero has no sign
     _, digits, exponent = number.as_tuple()
     if not isinstance(exponent, int) or exponent < -PLACES:
         raise InvalidValue(name, f"{_shown(value)} has more than {PLACES} digits after the point")
