@@ -63,7 +63,10 @@ def drawn() -> st.SearchStrategy[str]:
 async def context(db: DatabaseOperations, feed: Feed) -> Context:
     candles = [
         a_candle(
-            start_time=NOON + n * MINUTE, volume=f"0.0000000{n}", trade_count=None if n % 2 else n, origin=list(Origin)[n % 3]
+            start_time=NOON + n * MINUTE,
+            volume=f"0.0000000{n}",
+            trade_count=None if n % 2 else n,
+            origin=list(Origin)[n % 3],
         )
         for n in range(5)
     ]
