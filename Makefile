@@ -6,7 +6,7 @@ DEV := .venv/.dev
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet
 OKX_CLIENTS := .venv-okx-clients/.installed
 
-.PHONY: install demo test check okx-clients lock clean
+.PHONY: install demo test check bench bench-quick okx-clients lock clean
 
 install: $(RUNTIME)
 
@@ -17,6 +17,13 @@ test: $(DEV) $(OKX_CLIENTS)
 	$(BIN)/coverage run -m pytest -n logical --dist worksteal $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+# The table of docs/performance.md, measured on this machine: in 10 minutes, or roughly in 2.
+bench: $(RUNTIME)
+	$(BIN)/python -m bench
+
+bench-quick: $(RUNTIME)
+	$(BIN)/python -m bench --quick
 
 check: $(DEV)
 	$(BIN)/ruff check .

@@ -32,6 +32,7 @@ class InvalidValue(ValueError):
 
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
+_PLAIN = re.compile(r"[0-9]{1,20}(\.[0-9]{1,18})?", re.ASCII)
 
 
 def exact(name: str, value: object) -> Decimal:
@@ -43,6 +44,8 @@ def exact(name: str, value: object) -> Decimal:
     if isinstance(value, Decimal):
         number = value
     elif isinstance(value, str):
+        if _PLAIN.fullmatch(value):  # nearly always: within all bounds by its form
+            return Decimal(value)
         if len(value) > 2 * DIGITS or not _NUMBER.fullmatch(value):
             raise InvalidValue(name, f"{_shown(value)} is not a decimal number such as 0.00000001")
         number = Decimal(value)
@@ -56,6 +59,8 @@ def exact(name: str, value: object) -> Decimal:
         raise InvalidValue(name, f"{_shown(value)} is not a decimal number such as 0.00000001")
     if not number.is_finite():
         raise InvalidValue(name, f"{number} is not finite")
+    if not number:
+        number = number.copy_abs()  # as PostgreSQL, whose zero has no sign
     _, digits, exponent = number.as_tuple()
     if not isinstance(exponent, int) or exponent < -PLACES:
         raise InvalidValue(name, f"{_shown(value)} has more than {PLACES} digits after the point")

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from repos.arrays import arrays, filled, typed
 from repos.domain import Candle, Origin, Series, Timeframe
 from repos.feed.news import CandleNews
+from repos.hot import Hot
 from repos.tables import market_data as t
 from repos.tables import series as s
 
@@ -35,7 +36,7 @@ _LOCK_SERIES = (
 )
 
 
-def _upsert() -> sa.Executable:
+def _upsert() -> sa.ClauseElement:
     new = insert(t).from_select(list(_INCOMING), sa.select(arrays(typed(t, _INCOMING))))
     ours = sa.and_(t.c.origin == Origin.TRADES.value, new.excluded.origin == Origin.TRADES.value)
     differs = sa.tuple_(*(t.c[name] for name in VALUES)).is_distinct_from(
@@ -47,10 +48,10 @@ def _upsert() -> sa.Executable:
         # Without force a stored row stays, but the fold may revise its own. What changes nothing takes no revision.
         where=sa.and_(sa.or_(sa.bindparam("force", type_=sa.Boolean), ours), differs),
         # xmax is zero in a row that this statement inserted.
-    ).returning(t.c.exchange, t.c.symbol, t.c.timeframe, *COLUMNS, sa.literal_column("(market_data.xmax = 0)"))
+    ).returning(t.c.exchange, t.c.symbol, t.c.timeframe, t.c.start_time, sa.literal_column("(market_data.xmax = 0)"))
 
 
-_UPSERT = _upsert()
+_UPSERT = Hot(_upsert())
 _ended = arrays(typed(s, _ENDS))
 _ADVANCE_SERIES = (
     sa.update(s)
@@ -75,21 +76,27 @@ async def write(connection: AsyncConnection, candles: Sequence[Candle], force_up
 
     The news has all rows, however many: whoever announces it decides what is told.
     """
+    given = {(*candle.series, candle.start_time): candle for candle in candles}
     keys = sorted({candle.series for candle in candles})
-    await connection.execute(_CREATE_SERIES, filled(KEY, keys))
-    locked = await connection.execute(_LOCK_SERIES, filled(KEY, keys))
+    locked = (await connection.execute(_LOCK_SERIES, filled(KEY, keys))).all()
+    if len(locked) < len(keys):  # hardly ever: a series is made once
+        await connection.execute(_CREATE_SERIES, filled(KEY, keys))
+        locked = (await connection.execute(_LOCK_SERIES, filled(KEY, keys))).all()
     revisions = {Series(row[0], row[1], Timeframe(row[2])): row[3] + 1 for row in locked}
     rows = [
-        (*c.series, c.start_time, c.open, c.high, c.low, c.close, c.volume, c.trade_count, c.origin.value,
-         revisions[c.series])
-        for c in candles
-    ]  # fmt: skip
+        (*key, c.open, c.high, c.low, c.close, c.volume, c.trade_count, c.origin.value, revisions[c.series])
+        for key, c in given.items()
+    ]
     written: dict[Series, list[Candle]] = {}
     inserted: dict[Series, int] = {}
-    for row in await connection.execute(_UPSERT, filled(_INCOMING, rows) | {"force": force_update}):
-        key = Series(row[0], row[1], Timeframe(row[2]))
-        written.setdefault(key, []).append(candle_of(key, row[3:-1]))
-        inserted[key] = inserted.get(key, 0) + row[-1]
+    for exchange, symbol, timeframe, start, is_new in await _UPSERT.fetch(
+        connection, filled(_INCOMING, rows) | {"force": force_update}
+    ):
+        # What was written is what was given: it need not come back whole, be decoded and be checked again.
+        candle = given[exchange, symbol, timeframe, start]
+        series = candle.series
+        written.setdefault(series, []).append(candle)
+        inserted[series] = inserted.get(series, 0) + is_new
     if not written:
         return []
     news = []

@@ -11,15 +11,17 @@ from repos.base import BaseRepository
 from repos.decode import decode_trade
 from repos.domain import DataType, Trade, TradeRecord
 from repos.feed.news import Tape, TradeNews
+from repos.hot import Hot
 from repos.raw_rows import FIELDS, rows_of, values_of
 from repos.tables import raw_trades as t
 from repos.tables import tapes
 
 _KEY = ("exchange", "symbol")
+_TYPE = DataType.TRADE.value
 _TRADE = (t.c.id, t.c.exchange, t.c.symbol, t.c.raw_data)
 
 
-def _insert() -> sa.Executable:
+def _insert() -> sa.ClauseElement:
     incoming = rows_of()
     # The stored row with the smallest id that is not below this one is the only one that can cover it.
     same = (t.c.exchange == incoming.c.exchange, t.c.symbol == incoming.c.symbol)
@@ -29,7 +31,7 @@ def _insert() -> sa.Executable:
     return new.on_conflict_do_nothing().returning(t.c.id, t.c.exchange, t.c.symbol, t.c.trade_id)
 
 
-_INSERT = _insert()
+_INSERT = Hot(_insert())
 _tape_rows = arrays(typed(tapes, _KEY))
 _ended = arrays(typed(tapes, (*_KEY, "last_id")))
 _CREATE_TAPES = insert(tapes).from_select(["exchange", "symbol"], sa.select(_tape_rows)).on_conflict_do_nothing()
@@ -38,6 +40,7 @@ _TAPES = (
     .where(sa.tuple_(tapes.c.exchange, tapes.c.symbol).in_(sa.select(_tape_rows)))
     .order_by(tapes.c.exchange, tapes.c.symbol)
 )
+_LOCK_TAPES = _TAPES.with_for_update()
 _ADVANCE_TAPES = (
     sa.update(tapes)
     .where(tapes.c.exchange == _ended.c.exchange, tapes.c.symbol == _ended.c.symbol)
@@ -71,25 +74,29 @@ class TapeRepository(BaseRepository):
         Raises:
             DatabaseOperationError: The database failed; nothing was stored.
         """
-        texts = dict(records)
-        given: dict[Tape, list[Trade]] = {}
-        for trade in texts:
-            given.setdefault(Tape(trade.exchange, trade.symbol), []).append(trade)
+        given: dict[Tape, dict[tuple[int, int], TradeRecord]] = {}
+        for record in records:
+            trade = record.trade
+            given.setdefault(Tape(trade.exchange, trade.symbol), {}).setdefault((trade.trade_id, trade.count), record)
         if not given:
             return []
         keys = sorted(given)
-        trades = {(*key, trade.trade_id): trade for key in keys for trade in _once(given[key])}
-        rows = [
-            (*key[:2], trade.timestamp, DataType.TRADE.value, texts[trade], trade.trade_id, trade.first_id)
-            for key, trade in trades.items()
-        ]
+        rows: list[tuple[object, ...]] = []
+        trades: dict[tuple[str, str, int], Trade] = {}
+        for key in keys:
+            for trade in _once([record.trade for record in given[key].values()]):
+                trades[*key, trade.trade_id] = trade
+                text = given[key][trade.trade_id, trade.count].raw
+                rows.append((*key, trade.timestamp, _TYPE, text, trade.trade_id, trade.first_id))
         stored: dict[Tape, list[Trade]] = {}
         ends: dict[Tape, int] = {}
         async with self._transaction(f"storing {len(rows)} trades") as connection:
-            await connection.execute(_CREATE_TAPES, filled(_KEY, keys))
-            locked = await connection.execute(_TAPES.with_for_update(), filled(_KEY, keys))
+            locked = (await connection.execute(_LOCK_TAPES, filled(_KEY, keys))).all()
+            if len(locked) < len(keys):  # hardly ever: a tape is made once
+                await connection.execute(_CREATE_TAPES, filled(_KEY, keys))
+                locked = (await connection.execute(_LOCK_TAPES, filled(_KEY, keys))).all()
             before = {Tape(row[0], row[1]): row[2] for row in locked}
-            for row_id, exchange, symbol, trade_id in await connection.execute(_INSERT, filled(FIELDS, rows)):
+            for row_id, exchange, symbol, trade_id in await _INSERT.fetch(connection, filled(FIELDS, rows)):
                 key = Tape(exchange, symbol)
                 stored.setdefault(key, []).append(trades[exchange, symbol, trade_id])
                 ends[key] = max(row_id, ends.get(key, 0))

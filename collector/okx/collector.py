@@ -40,8 +40,8 @@ FLUSH_WITHIN = 4.0
 LOOK_BACK = timedelta(hours=1)
 """Candles up to this long are folded from trades at once, those before the start read back; of longer ones the first is
 the exchange's."""
-_BATCH = 500
-_WAITING = 2_000
+_BATCH = 2_000
+_WAITING = 4_000
 """Frames kept for a slow database. Then nothing more is read, and what the exchange drops is recovered by id."""
 
 log = structlog.get_logger(__name__)

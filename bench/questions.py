@@ -1,0 +1,109 @@
+"""What is asked: each question as GraphQL for ours and the plain server, and as a path of the floor."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import orjson
+
+from bench.database import BOTS, SYMBOLS
+
+FIELDS = "timestamp open high low close volume tradeCount origin"
+_PAGE = (
+    "query Page($symbol: String!, $end: DateTime, $last: Int!) {"
+    f' candles(symbol: $symbol, timeframe: "1m", end: $end, last: $last) {{ nodes {{ {FIELDS} }} }} }}'
+)
+_LATEST = f'query Latest($symbol: String!) {{ latestCandle(symbol: $symbol, timeframe: "1m") {{ {FIELDS} }} }}'
+_COLUMNS = (
+    "query Columns($symbol: String!, $end: DateTime, $last: Int!) {"
+    ' candleSeries(symbol: $symbol, timeframe: "1m", end: $end, last: $last)'
+    " { time open high low close volume tradeCount } }"
+)
+_MANY = (
+    "query Many($end: DateTime) {"
+    + " ".join(
+        f's{i}: candles(symbol: "{symbol}", timeframe: "1m", end: $end, last: 100) {{ nodes {{ {FIELDS} }} }}'
+        for i, symbol in enumerate(SYMBOLS)
+    )
+    + "}"
+)
+_ALL_BOTS = (
+    f"query Bots {{ bots(first: {BOTS})"
+    f" {{ nodes {{ id name strategyName symbol status virtualBalance latestCandle {{ {FIELDS} }} }} }} }}"
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """`target` is what our answers a second are to be, in those of the floor."""
+
+    name: str
+    target: float
+    query: str
+    variables: list[dict[str, Any]]
+    """One request each; they take turns."""
+    path: str
+    """Of the floor, which takes the variables as parameters."""
+
+    def asked(self) -> list[bytes]:
+        """The HTTP requests for a GraphQL server."""
+        made = []
+        for variables in self.variables:
+            body = orjson.dumps({"query": self.query, "variables": variables})
+            head = f"POST /graphql HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(body)}"
+            made.append(f"{head}\r\nContent-Type: application/json\r\n\r\n".encode() + body)
+        return made
+
+    def of_floor(self) -> list[bytes]:
+        """The same for the floor."""
+        return [
+            f"GET {self.path}?{urlencode(variables, quote_via=quote)} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
+            for variables in self.variables
+        ]
+
+
+def questions(past: datetime) -> list[Question]:
+    """All of them. What is to come from the database ends at `past`, behind what a server may keep in memory."""
+    end = past.isoformat().replace("+00:00", "Z")
+
+    def pages(last: int) -> list[dict[str, Any]]:
+        return [{"symbol": symbol, "end": end, "last": last} for symbol in SYMBOLS]
+
+    hot = [{"symbol": SYMBOLS[0], "last": 500}]
+    return [
+        Question("1,000 candles, 8 fields", 2.3, _PAGE, pages(1_000), "/candles"),
+        Question("latestCandle", 0.95, _LATEST, [{"symbol": symbol} for symbol in SYMBOLS], "/latest"),
+        Question("20 aliased series of 100", 4.0, _MANY, [{"end": end}], "/many"),
+        Question("10,000 candles", 1.7, _PAGE, pages(10_000), "/candles"),
+        Question("candleSeries, 1,000", 3.0, _COLUMNS, pages(1_000), "/columns"),
+        Question("candleSeries, 10,000", 3.0, _COLUMNS, pages(10_000), "/columns"),
+        Question("newest 500 of a hot series", 12.0, _PAGE, hot, "/candles"),
+        Question("100 bots with latestCandle", 0.8, _ALL_BOTS, [{}], "/bots"),
+    ]
+
+
+def same(ours: Any, floor: Any) -> bool:
+    """Whether two answers hold the same rows: numbers by value, instants by time, whatever is around them."""
+    return bool(_rows(ours) == _rows(floor))
+
+
+_NUMBERS = {"open", "high", "low", "close", "volume", "virtualBalance"}
+
+
+def _rows(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        if len(value) == 1 or (value and all(key.startswith("s") and key[1:].isdigit() for key in value)):
+            found = [_rows(item) for item in value.values()]
+            return found[0] if len(found) == 1 else found
+        return {key: _rows(item, key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rows(item, name) for item in value]
+    if name == "timestamp":
+        return datetime.fromisoformat(value)
+    if name in _NUMBERS and isinstance(value, str):
+        return Decimal(value)
+    if name in ("id", "origin", "status"):
+        return str(value).lower()
+    return value

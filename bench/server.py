@@ -1,0 +1,46 @@
+"""One server in a process of its own, on the first core: python -m bench.server NAME URL. It prints its port."""
+
+import logging
+import socket
+import sys
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import uvicorn
+import uvloop
+
+from bench.cores import pin
+from bench.database import SYMBOLS
+from bench.floor import floor
+from bench.plain import plain
+from candleql.logs import configure_logs
+from gql.app import create_app
+from repos.feed.hub import Feed
+from repos.operations import DatabaseOperations
+
+
+async def _serve(name: str, url: str) -> None:
+    async with AsyncExitStack() as stack:
+        app: Any
+        if name == "ours":
+            db = await stack.enter_async_context(DatabaseOperations(url))
+            feed = await stack.enter_async_context(Feed(db))
+            app = create_app(db, feed, collected=(), bot_heartbeat_timeout=timedelta(seconds=60))
+        elif name == "floor":
+            app = floor(await stack.enter_async_context(asyncpg.create_pool(url, min_size=1, max_size=20)))
+            app.state.symbols = SYMBOLS
+        else:
+            app = plain(url)
+        listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        print(listener.getsockname()[1], flush=True)
+        config = uvicorn.Config(app, log_config=None, lifespan="off", ws="websockets-sansio", access_log=False)
+        await uvicorn.Server(config).serve([listener])
+
+
+if __name__ == "__main__":
+    pin(0)
+    configure_logs("error", "console")
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
+    uvloop.run(_serve(*sys.argv[1:]))
