@@ -99,6 +99,7 @@ class MarketDataRepository(BaseRepository):
     def __init__(self, engine: AsyncEngine, bus: Bus, logger: FilteringBoundLogger, wire: WireConnections) -> None:
         super().__init__(engine, bus, logger)
         self._wire = wire
+        self._known: set[Series] = set()
 
     async def upsert_candle(self, candle: Candle, force_update: bool = False) -> bool:
         """Store a candle; whether a row was written.
@@ -128,8 +129,9 @@ class MarketDataRepository(BaseRepository):
                 raise InvalidValue("is_final", f"{candle.series} at {candle.start_time.isoformat()} is still forming")
         attempt = f"storing {len(unique)} candles, the first of {batch[0].series}"
         async with self._transaction(attempt) as connection:
-            written = await write(connection, list(unique.values()), force_update)
+            written = await write(connection, list(unique.values()), force_update, self._known)
             await self._bus.announce(connection, *written)
+        self._known.update(candle.series for candle in unique.values())
         for news in written:
             self._log.info(f"Stored candle: {news.series.symbol} {news.series.timeframe} at {news.last.isoformat()}")
         return [candle for news in written for candle in news.candles or ()]

@@ -71,17 +71,20 @@ def candle_of(series: Series, row: Sequence[Any]) -> Candle:
     return Candle.stored(*series, open_, high, low, close, volume, trade_count, start, end, _ORIGINS[origin], True)
 
 
-async def write(connection: AsyncConnection, candles: Sequence[Candle], force_update: bool) -> list[CandleNews]:
+async def write(
+    connection: AsyncConnection, candles: Sequence[Candle], force_update: bool, known: set[Series]
+) -> list[CandleNews]:
     """Upsert `candles`, at least one and no key twice, in the transaction of `connection`; what changed, by series.
 
+    `known` are series that have their row for certain; no row is ever deleted.
     The news has all rows, however many: whoever announces it decides what is told.
     """
     given = {(*candle.series, candle.start_time): candle for candle in candles}
     keys = sorted({candle.series for candle in candles})
-    locked = (await connection.execute(_LOCK_SERIES, filled(KEY, keys))).all()
-    if len(locked) < len(keys):  # hardly ever: a series is made once
+    # Created before any is locked: who creates while it holds a lock can wait for one who waits for that lock.
+    if not known.issuperset(keys):
         await connection.execute(_CREATE_SERIES, filled(KEY, keys))
-        locked = (await connection.execute(_LOCK_SERIES, filled(KEY, keys))).all()
+    locked = (await connection.execute(_LOCK_SERIES, filled(KEY, keys))).all()
     revisions = {Series(row[0], row[1], Timeframe(row[2])): row[3] + 1 for row in locked}
     rows = [
         (*key, c.open, c.high, c.low, c.close, c.volume, c.trade_count, c.origin.value, revisions[c.series])

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from repos.arrays import arrays, filled, typed
 from repos.base import BaseRepository
 from repos.decode import decode_trade
 from repos.domain import DataType, Trade, TradeRecord
+from repos.feed.bus import Bus
 from repos.feed.news import Tape, TradeNews
 from repos.hot import Hot
 from repos.raw_rows import FIELDS, rows_of, values_of
@@ -65,6 +68,10 @@ def _once(trades: Sequence[Trade]) -> list[Trade]:
 class TapeRepository(BaseRepository):
     """Stored trades, whichever channel brought them."""
 
+    def __init__(self, engine: AsyncEngine, bus: Bus, logger: structlog.typing.FilteringBoundLogger) -> None:
+        super().__init__(engine, bus, logger)
+        self._known: set[Tape] = set()
+
     async def insert(self, records: Sequence[TradeRecord]) -> list[Trade]:
         """Store trades in one transaction and return those that are new, ascending by id within a symbol.
 
@@ -91,10 +98,10 @@ class TapeRepository(BaseRepository):
         stored: dict[Tape, list[Trade]] = {}
         ends: dict[Tape, int] = {}
         async with self._transaction(f"storing {len(rows)} trades") as connection:
-            locked = (await connection.execute(_LOCK_TAPES, filled(_KEY, keys))).all()
-            if len(locked) < len(keys):  # hardly ever: a tape is made once
+            # As with series (repos.revisions): created before any is locked.
+            if not self._known.issuperset(keys):
                 await connection.execute(_CREATE_TAPES, filled(_KEY, keys))
-                locked = (await connection.execute(_LOCK_TAPES, filled(_KEY, keys))).all()
+            locked = (await connection.execute(_LOCK_TAPES, filled(_KEY, keys))).all()
             before = {Tape(row[0], row[1]): row[2] for row in locked}
             for row_id, exchange, symbol, trade_id in await _INSERT.fetch(connection, filled(FIELDS, rows)):
                 key = Tape(exchange, symbol)
@@ -108,6 +115,7 @@ class TapeRepository(BaseRepository):
                     found.sort(key=lambda trade: trade.trade_id)
                 news = [TradeNews(key, before[key], ends[key], found) for key, found in stored.items()]
                 await self._bus.announce(connection, *news)
+        self._known.update(keys)
         return [trade for found in stored.values() for trade in found]
 
     async def between(self, exchange: str, symbol: str, start: datetime, end: datetime) -> list[Trade]:
