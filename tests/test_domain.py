@@ -315,3 +315,7 @@ def test_an_active_bot_without_a_sign_of_life_is_stale(
 
     assert bot.is_stale(NOON, 2 * MINUTE) is stale
     assert bot.series == ("okx", "BTC-USDT", "1h")
+
+
+def test_a_zero_has_no_sign_as_in_postgresql() -> None:
+    assert str(exact("volume", "-0.00")) == "0.00"
