@@ -232,12 +232,28 @@ async def test_a_listener_that_hears_nothing_is_replaced(db, feed, monkeypatch):
         async for health in healths:
             if health.bus.connected:
                 break
-    monkeypatch.setattr(receiver, "SILENCE", -1.0)
-    lost = feed._lost
+    listen, connections = db.bus.listen, []
 
-    feed._look_now.set()
-    async with asyncio.timeout(5):
-        await lost.wait()
+    async def counted(*args) -> None:
+        connections.append(args)
+        await listen(*args)
+
+    monkeypatch.setattr(db.bus, "listen", counted)
+    with monkeypatch.context() as patched:
+        patched.setattr(receiver, "SILENCE", -1.0)
+        lost = feed._lost
+        feed._look_now.set()
+        async with asyncio.timeout(5):
+            await lost.wait()
+
+    async with following(feed) as events:
+        await db.market_data.upsert_candle(minute(0))
+        seen = await take(events, 1)
+        await asyncio.gather(*(db.market_data.upsert_candle(minute(n)) for n in range(1, 20)))
+        await take(events, 19)
+
+    assert told(seen[0]) == ("CLOSED", 0)
+    assert len(connections) == 1
 
 
 async def test_trades_come_in_the_order_of_writing_and_resume(db, feed):

@@ -95,7 +95,8 @@ class Receiver:
         while True:
             async for attempt in stamina.retry_context(on=failures, attempts=None, timeout=None, wait_max=5.0):
                 with attempt:
-                    self._lost.clear()
+                    # One for each connection: the end of the last one may still be on its way to us.
+                    self._lost = asyncio.Event()
                     await self._db.bus.listen(self._inbox.put_nowait, self._listens, self._lost)
             log.warning("The connection for news was lost; opening another")
 
