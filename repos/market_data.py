@@ -93,6 +93,22 @@ def _page_statement(given: frozenset[str], backward: bool) -> tuple[str, list[st
     return str(compiled), compiled.positiontup, compiled.params
 
 
+@lru_cache(maxsize=1)
+def _states_statement() -> sa.Select[Any]:
+    """Series as arrays, each with its revision, its newest start and its newest candle. To build it takes a ms."""
+    asked = arrays(typed(t, KEY))
+    newest = (
+        sa.select(*COLUMNS)
+        .where(*(t.c[name] == asked.c[name] for name in KEY))
+        .order_by(t.c.start_time.desc())
+        .limit(1)
+        .lateral("newest")
+    )
+    same = sa.and_(*(s.c[name] == asked.c[name] for name in KEY))
+    joined = asked.outerjoin(s, same).outerjoin(newest, sa.true())
+    return sa.select(asked, sa.func.coalesce(s.c.revision, 0), s.c.last_time, newest).select_from(joined)
+
+
 class MarketDataRepository(BaseRepository):
     """Stored candles, which are final. Ranges are half-open [start, end) over start times."""
 
@@ -175,19 +191,8 @@ class MarketDataRepository(BaseRepository):
         """The newest stored candle of each series, if any, and where its reader stands; one statement, one snapshot."""
         if not series:
             return {}
-        asked = arrays(typed(t, KEY))
-        newest = (
-            sa.select(*COLUMNS)
-            .where(*(t.c[name] == asked.c[name] for name in KEY))
-            .order_by(t.c.start_time.desc())
-            .limit(1)
-            .lateral("newest")
-        )
-        same = sa.and_(*(s.c[name] == asked.c[name] for name in KEY))
-        joined = asked.outerjoin(s, same).outerjoin(newest, sa.true())
-        query = sa.select(asked, sa.func.coalesce(s.c.revision, 0), s.c.last_time, newest).select_from(joined)
         async with self._transaction(f"reading the newest candles of {len(series)} series") as connection:
-            rows = (await connection.execute(query, filled(KEY, series))).all()
+            rows = (await connection.execute(_states_statement(), filled(KEY, series))).all()
         states: dict[Series, tuple[Candle | None, Position]] = {}
         for row in rows:
             key = Series(row[0], row[1], Timeframe(row[2]))
