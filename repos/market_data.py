@@ -3,21 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import aggregate_order_by, asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.typing import FilteringBoundLogger
 
 from repos import keyset
 from repos.arrays import arrays, filled, typed
 from repos.base import BaseRepository
+from repos.candle_queries import between, columns_statement, of, page_statement, states_statement
 from repos.domain import Candle, InvalidValue, Market, Page, Series, Timeframe
 from repos.events import Position
 from repos.feed.bus import Bus
-from repos.revisions import COLUMNS, KEY, VALUES, candle_of, write
+from repos.revisions import COLUMNS, KEY, candle_of, write
 from repos.tables import market_data as t
 from repos.tables import series as s
 from repos.wire import StoredCandles, WireConnections, micros, moment_of
@@ -46,10 +45,6 @@ class CandleColumns:
     position: Position
 
 
-def _of(series: Series) -> list[sa.ColumnElement[bool]]:
-    return [t.c.exchange == series.exchange, t.c.symbol == series.symbol, t.c.timeframe == series.timeframe]
-
-
 def _check_range(start: datetime | None, end: datetime | None) -> None:
     if start is not None and end is not None and start > end:
         raise InvalidValue("start", f"{start.isoformat()} is after end {end.isoformat()}")
@@ -57,80 +52,7 @@ def _check_range(start: datetime | None, end: datetime | None) -> None:
 
 def _range(series: Series, start: datetime | None, end: datetime | None) -> list[sa.ColumnElement[bool]]:
     _check_range(start, end)
-    return _between(series, start, end)
-
-
-def _between(series: Series, start: Any, end: Any) -> list[sa.ColumnElement[bool]]:
-    conditions = _of(series)
-    if start is not None:
-        conditions.append(t.c.start_time >= start)
-    if end is not None:
-        conditions.append(t.c.start_time < end)
-    return conditions
-
-
-def _written(series: Series) -> list[sa.ColumnElement[Any]]:
-    """The series' revision and newest start, as scalar subqueries: read in the statement that reads the rows."""
-    at = (s.c.exchange == series.exchange, s.c.symbol == series.symbol, s.c.timeframe == series.timeframe)
-    return [
-        sa.select(column).where(*at).scalar_subquery().label(column.name) for column in (s.c.revision, s.c.last_time)
-    ]
-
-
-@lru_cache(maxsize=32)
-def _page_statement(given: frozenset[str], backward: bool) -> tuple[str, list[str], dict[str, Any]]:
-    """A page with values for the names in `given`, the names of its arguments in their order, and those it brings."""
-    key: Any = Series(*(sa.bindparam(name, type_=sa.Text) for name in KEY))  # type: ignore[arg-type]
-    place = {
-        name: sa.bindparam(name, type_=t.c.start_time.type) if name in given else None
-        for name in ("start", "end", "after", "before")
-    }
-    after, before = ((column,) if (column := place[name]) is not None else None for name in ("after", "before"))
-    cut = keyset.Cut(sa.bindparam("limit", type_=sa.Integer), backward, after, before)
-    conditions = _between(key, place["start"], place["end"])
-    query = keyset.statement(COLUMNS, [t.c.start_time], conditions, cut, _written(key))
-    compiled: Any = query.compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]
-    return str(compiled), compiled.positiontup, compiled.params
-
-
-@lru_cache
-def _columns_statement(given: frozenset[str]) -> sa.Select[Any]:
-    """Revision and newest start of a series, then its columns as arrays: one row is read faster than a thousand."""
-    bounds = {"start": t.c.start_time >= _bound("start"), "end": t.c.start_time < _bound("end")}
-    conditions = [t.c[name] == sa.bindparam(name) for name in KEY] + [bounds[name] for name in given]
-    time = (sa.extract("epoch", t.c.start_time) * 1000).cast(sa.Double).label("time")
-    floats = [t.c[name].cast(sa.Double).label(name) for name in VALUES[:5]]
-    rows = (
-        sa.select(t.c.start_time, time, *floats, t.c.trade_count)
-        .where(*conditions)
-        .order_by(t.c.start_time.desc())
-        .limit(sa.bindparam("limit", type_=sa.Integer))
-        .subquery("page")
-    )
-    at = [s.c[name] == sa.bindparam(name) for name in KEY]
-    written = [sa.select(column).where(*at).scalar_subquery() for column in (s.c.revision, s.c.last_time)]
-    arrays_ = [sa.func.array_agg(aggregate_order_by(column, rows.c.start_time)) for column in list(rows.c)[1:]]
-    return sa.select(*written, *arrays_)
-
-
-def _bound(name: str) -> sa.BindParameter[Any]:
-    return sa.bindparam(name, type_=t.c.start_time.type)
-
-
-@lru_cache(maxsize=1)
-def _states_statement() -> sa.Select[Any]:
-    """Series as arrays, each with its revision, its newest start and its newest candle. To build it takes a ms."""
-    asked = arrays(typed(t, KEY))
-    newest = (
-        sa.select(*COLUMNS)
-        .where(*(t.c[name] == asked.c[name] for name in KEY))
-        .order_by(t.c.start_time.desc())
-        .limit(1)
-        .lateral("newest")
-    )
-    same = sa.and_(*(s.c[name] == asked.c[name] for name in KEY))
-    joined = asked.outerjoin(s, same).outerjoin(newest, sa.true())
-    return sa.select(asked, sa.func.coalesce(s.c.revision, 0), s.c.last_time, newest).select_from(joined)
+    return between(series, start, end)
 
 
 class MarketDataRepository(BaseRepository):
@@ -192,7 +114,7 @@ class MarketDataRepository(BaseRepository):
 
     async def get_candle(self, series: Series, start_time: datetime) -> Candle | None:
         """The stored candle that starts then."""
-        query = sa.select(*COLUMNS).where(*_of(series), t.c.start_time == start_time)
+        query = sa.select(*COLUMNS).where(*of(series), t.c.start_time == start_time)
         async with self._transaction(f"reading a candle of {series}") as connection:
             row = (await connection.execute(query)).first()
         return None if row is None else candle_of(series, row)
@@ -216,7 +138,7 @@ class MarketDataRepository(BaseRepository):
         if not series:
             return {}
         async with self._transaction(f"reading the newest candles of {len(series)} series") as connection:
-            rows = (await connection.execute(_states_statement(), filled(KEY, series))).all()
+            rows = (await connection.execute(states_statement(), filled(KEY, series))).all()
         states: dict[Series, tuple[Candle | None, Position]] = {}
         for row in rows:
             key = Series(row[0], row[1], Timeframe(row[2]))
@@ -253,7 +175,7 @@ class MarketDataRepository(BaseRepository):
         after, before = ((given[name],) if name in given else None for name in ("after", "before"))
         cut = keyset.cut(first, last, after, before)
         _check_range(given.get("start"), given.get("end"))
-        statement, names, constants = _page_statement(frozenset(given), cut.backward)
+        statement, names, constants = page_statement(frozenset(given), cut.backward)
         raw = {name: micros(moment) for name, moment in given.items()}
         values = {**constants, **series._asdict(), **raw, "limit": cut.limit}
         with self._failing(f"reading a page of {series}"):
@@ -284,11 +206,10 @@ class MarketDataRepository(BaseRepository):
             DatabaseOperationError: The database failed.
         """
         keyset.cut(None, last, None, None)
-        if start is not None and end is not None and start > end:
-            raise InvalidValue("start", f"{start.isoformat()} is after end {end.isoformat()}")
+        _check_range(start, end)
         given = {"start": start, "end": end}
         asked = series._asdict() | given | {"limit": last + 1}
-        query = _columns_statement(frozenset(name for name, bound in given.items() if bound is not None))
+        query = columns_statement(frozenset(name for name, bound in given.items() if bound is not None))
         async with self._transaction(f"reading columns of {series}") as connection:
             revision, newest, *columns = (await connection.execute(query, asked)).one()
         # One more than asked for was read, the oldest: it tells whether there is more.
@@ -309,7 +230,7 @@ class MarketDataRepository(BaseRepository):
             start = sa.literal(position.start, t.c.start_time.type)
             later = sa.tuple_(t.c.revision, t.c.start_time) > sa.tuple_(revision, start)
         order = (t.c.revision, t.c.start_time)
-        query = sa.select(t.c.revision, *COLUMNS).where(*_of(series), later).order_by(*order).limit(limit)
+        query = sa.select(t.c.revision, *COLUMNS).where(*of(series), later).order_by(*order).limit(limit)
         async with self._transaction(f"reading changes of {series}") as connection:
             rows = (await connection.execute(query)).all()
         changes = []
