@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from repos.domain import END_OF_TIME, EPOCH, InvalidValue, Side, Trade, exact
+from repos.domain import END_OF_TIME, EPOCH, InvalidValue, Side, Trade, exact, shown
 
 _SIDES = {side.value: side for side in Side}
 _END_MS = (END_OF_TIME - EPOCH) // timedelta(milliseconds=1)
@@ -65,12 +65,7 @@ def whole(name: str, value: object, largest: int) -> int:
     elif isinstance(value, int) and not isinstance(value, bool):
         number = value
     else:
-        raise InvalidValue(name, f"{_shown(value)} is not a whole number between 0 and {largest}")
+        raise InvalidValue(name, f"{shown(value)} is not a whole number between 0 and {largest}")
     if not 0 <= number <= largest:
         raise InvalidValue(name, f"{number} is not between 0 and {largest}")
     return number
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

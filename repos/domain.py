@@ -47,7 +47,7 @@ def exact(name: str, value: object) -> Decimal:
         if _PLAIN.fullmatch(value):  # nearly always: within all bounds by its form
             return Decimal(value)
         if len(value) > 2 * DIGITS or not _NUMBER.fullmatch(value):
-            raise InvalidValue(name, f"{_shown(value)} is not a decimal number such as 0.00000001")
+            raise InvalidValue(name, f"{shown(value)} is not a decimal number such as 0.00000001")
         number = Decimal(value)
     elif isinstance(value, int) and not isinstance(value, bool):
         if abs(value) >= 10**DIGITS:
@@ -56,16 +56,16 @@ def exact(name: str, value: object) -> Decimal:
     elif isinstance(value, float):
         raise InvalidValue(name, f"{value!r} is a float, which is not exact; write it as a string or a Decimal")
     else:
-        raise InvalidValue(name, f"{_shown(value)} is not a decimal number such as 0.00000001")
+        raise InvalidValue(name, f"{shown(value)} is not a decimal number such as 0.00000001")
     if not number.is_finite():
         raise InvalidValue(name, f"{number} is not finite")
     if not number:
         number = number.copy_abs()  # as PostgreSQL, whose zero has no sign
     _, digits, exponent = number.as_tuple()
     if not isinstance(exponent, int) or exponent < -PLACES:
-        raise InvalidValue(name, f"{_shown(value)} has more than {PLACES} digits after the point")
+        raise InvalidValue(name, f"{shown(value)} has more than {PLACES} digits after the point")
     if len(digits) + max(exponent, 0) > DIGITS:
-        raise InvalidValue(name, f"{_shown(value)} has more than {DIGITS} digits")
+        raise InvalidValue(name, f"{shown(value)} has more than {DIGITS} digits")
     return number
 
 
@@ -87,6 +87,16 @@ def instant(name: str, value: datetime) -> datetime:
     return value
 
 
+def check_range(start: datetime | None, end: datetime | None) -> None:
+    """Refuse a range that ends before it starts; a bound that is None is open.
+
+    Raises:
+        InvalidValue: start is after end.
+    """
+    if start is not None and end is not None and start > end:
+        raise InvalidValue("start", f"{start.isoformat()} is after end {end.isoformat()}")
+
+
 def label(name: str, value: str, *, limit: int = 64, spaces: bool = False) -> str:
     """`value`, when it is 1 to `limit` printable characters, without spaces unless `spaces`.
 
@@ -95,11 +105,12 @@ def label(name: str, value: str, *, limit: int = 64, spaces: bool = False) -> st
     """
     if not 1 <= len(value) <= limit or not value.isprintable() or (" " in value and not spaces):
         what = "printable characters" if spaces else "printable characters without spaces"
-        raise InvalidValue(name, f"{_shown(value)} is not 1 to {limit} {what}")
+        raise InvalidValue(name, f"{shown(value)} is not 1 to {limit} {what}")
     return value
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """`value` for an error's text, at most 80 characters of it."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
@@ -161,7 +172,7 @@ def _month(index: int) -> datetime:
 def _timeframe(text: str) -> Timeframe:
     match = _TIMEFRAME.fullmatch(text)
     if match is None:
-        raise InvalidValue("timeframe", f"{_shown(text)} is not a count and a unit, such as 5s, 1m, 4h, 1d, 1w or 1M")
+        raise InvalidValue("timeframe", f"{shown(text)} is not a count and a unit, such as 5s, 1m, 4h, 1d, 1w or 1M")
     count, unit = int(match[1]), match[2]
     for small, factor, large in _LARGER:
         if unit == small and count % factor == 0:

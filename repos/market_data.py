@@ -13,7 +13,7 @@ from repos import keyset
 from repos.arrays import arrays, filled, typed
 from repos.base import BaseRepository
 from repos.candle_queries import between, columns_statement, of, page_statement, states_statement
-from repos.domain import Candle, InvalidValue, Market, Page, Series, Timeframe
+from repos.domain import Candle, InvalidValue, Market, Page, Series, Timeframe, check_range
 from repos.events import Position
 from repos.feed.bus import Bus
 from repos.revisions import COLUMNS, KEY, candle_of, write
@@ -45,13 +45,8 @@ class CandleColumns:
     position: Position
 
 
-def _check_range(start: datetime | None, end: datetime | None) -> None:
-    if start is not None and end is not None and start > end:
-        raise InvalidValue("start", f"{start.isoformat()} is after end {end.isoformat()}")
-
-
 def _range(series: Series, start: datetime | None, end: datetime | None) -> list[sa.ColumnElement[bool]]:
-    _check_range(start, end)
+    check_range(start, end)
     return between(series, start, end)
 
 
@@ -174,7 +169,7 @@ class MarketDataRepository(BaseRepository):
         given = {name: moment for name, moment in times.items() if moment is not None}
         after, before = ((given[name],) if name in given else None for name in ("after", "before"))
         cut = keyset.cut(first, last, after, before)
-        _check_range(given.get("start"), given.get("end"))
+        check_range(given.get("start"), given.get("end"))
         statement, names, constants = page_statement(frozenset(given), cut.backward)
         raw = {name: micros(moment) for name, moment in given.items()}
         values = {**constants, **series._asdict(), **raw, "limit": cut.limit}
@@ -206,7 +201,7 @@ class MarketDataRepository(BaseRepository):
             DatabaseOperationError: The database failed.
         """
         keyset.cut(None, last, None, None)
-        _check_range(start, end)
+        check_range(start, end)
         given = {"start": start, "end": end}
         asked = series._asdict() | given | {"limit": last + 1}
         query = columns_statement(frozenset(name for name, bound in given.items() if bound is not None))

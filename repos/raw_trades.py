@@ -13,7 +13,17 @@ from repos import keyset
 from repos.arrays import filled
 from repos.base import BaseRepository
 from repos.decode import decode_trade
-from repos.domain import DataType, InvalidValue, MarketDataPoint, Page, RawTrade, TradeRecord, instant, label
+from repos.domain import (
+    DataType,
+    InvalidValue,
+    MarketDataPoint,
+    Page,
+    RawTrade,
+    TradeRecord,
+    check_range,
+    instant,
+    label,
+)
 from repos.feed.bus import Bus
 from repos.json_text import json_text
 from repos.raw_rows import FIELDS, rows_of, values_of
@@ -55,8 +65,7 @@ def _of(exchange: str, symbol: str) -> list[sa.ColumnElement[bool]]:
 
 
 def _range(start: datetime | None, end: datetime | None) -> list[sa.ColumnElement[bool]]:
-    if start is not None and end is not None and start > end:
-        raise InvalidValue("start", f"{start.isoformat()} is after end {end.isoformat()}")
+    check_range(start, end)
     conditions: list[sa.ColumnElement[bool]] = []
     if start is not None:
         conditions.append(t.c.timestamp >= start)
