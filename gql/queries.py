@@ -37,9 +37,10 @@ from gql.cursors import BotCursor, CandleCursor, InstrumentCursor, RawTradeCurso
 from gql.status import Health, Stats
 from repos import domain, events
 from repos.bots import NAME_LIMIT
+from repos.candle_reader import AskedPage, CandleColumns
 from repos.domain import Bot, BotStatus, Candle, Instrument, Market, RawTrade, Series, label
 from repos.keyset import DEFAULT
-from repos.market_data import CandleColumns
+from repos.stored import StoredCandle
 
 SHORT_PAGE = 100
 """Bots and instruments on a page when no number is asked for."""
@@ -70,18 +71,17 @@ class Query:
         last: Last = UNSET,
         before: Before = UNSET,
     ) -> CountedConnection[Candle]:
-        db = info.context.db.market_data
         series = Series.of(exchange, symbol, timeframe)
         window: dict[str, Any] = {"start": given("start", start), "end": given("end", end)}
 
         def place(name: str, cursor: str) -> datetime:
             return decoded(name, cursor, CandleCursor, **series._asdict()).start
 
-        page = await db.stored_page(series, **window, **paging(first, after, last, before, place))
+        asked = AskedPage.of(series, **window, **paging(first, after, last, before, place))
         return CountedConnection(
-            page,
+            await info.context.candle_page.load(asked),
             lambda candle: encoded(CandleCursor(*series, candle.start_time)),
-            lambda: db.count(series, **window),
+            lambda: info.context.db.market_data.count(series, **window),
         )
 
     @strawberry.field(
@@ -103,7 +103,7 @@ class Query:
         last: Last = UNSET,
     ) -> CandleColumns:
         newest = given("last", last)
-        return await info.context.db.market_data.columns(
+        return await info.context.db.market_data.stored.columns(
             Series.of(exchange, symbol, timeframe),
             start=given("start", start),
             end=given("end", end),
@@ -115,7 +115,7 @@ class Query:
     )
     async def latest_candle(
         self, info: Info, *, exchange: Exchange = "okx", symbol: Symbol, timeframe: TimeframeOf
-    ) -> Candle | None:
+    ) -> StoredCandle | None:
         return await info.context.latest_candle.load(Series.of(exchange, symbol, timeframe))
 
     @strawberry.field(

@@ -1,13 +1,10 @@
 """Statements whose parameters are so many that SQLAlchemy's execution shows: compiled once, run by asyncpg itself."""
 
-import logging
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
-
-_log = logging.getLogger("sqlalchemy.engine.Engine")
 
 
 class Hot:
@@ -15,7 +12,7 @@ class Hot:
 
     def __init__(self, statement: sa.ClauseElement) -> None:
         compiled: Any = statement.compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]
-        self._text = str(compiled)
+        self.text = str(compiled)
         self._names: list[str] = compiled.positiontup
         self._constants: dict[str, Any] = compiled.params
 
@@ -27,7 +24,11 @@ class Hot:
             asyncpg.PostgresError, asyncpg.InterfaceError, OSError: The driver's own, of repos.base.DRIVER_ERRORS.
         """
         if connection.engine.echo:
-            _log.info(self._text)
-        values = self._constants | parameters
+            connection.engine.sync_engine.logger.info(self.text)
         driver: Any = (await connection.get_raw_connection()).driver_connection
-        return await driver.fetch(self._text, *(values[name] for name in self._names))  # type: ignore[no-any-return]
+        return await driver.fetch(self.text, *self.arguments(parameters))  # type: ignore[no-any-return]
+
+    def arguments(self, parameters: dict[str, Any]) -> list[Any]:
+        """The values for the driver, in its order."""
+        values = self._constants | parameters
+        return [values[name] for name in self._names]

@@ -82,7 +82,9 @@ class DatabaseOperations:
         )
         sa.event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
         self.bus = Bus(self.engine, self.listen_connection)
-        self._wire = WireConnections(self._connect, pool_size, pool_timeout)
+        self._wire = WireConnections(
+            self._connect, pool_size, pool_timeout, self.engine.sync_engine.logger.info if log_sql else None
+        )
         self.market_data = MarketDataRepository(self.engine, self.bus, self._log, self._wire)
         self.tape = TapeRepository(self.engine, self.bus, self._log)
         self.raw_trades = RawTradeRepository(self.engine, self.bus, self._log, self.tape)

@@ -1,58 +1,53 @@
-"""Candles as PostgreSQL sends them: prices as text, instants as integers, and decoded only for who wants that.
+"""Connections that leave values as PostgreSQL sends them: numbers as text, instants as integers.
 
-To make Decimals and datetimes of a page that is printed at once takes most of a request's time. So pages are read on
-connections of their own, whose codecs leave the values alone.
+To make Decimals and datetimes of a page that is printed at once takes most of a request's time.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from typing import Any, overload
+from typing import Any
 
 import asyncpg
 
-from repos.domain import Candle, Series
-from repos.revisions import candle_of
+from repos.hot import Hot
 
-_ZERO = datetime(2000, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _CLOSING_SECONDS = 1.0
-
-
-def micros(moment: datetime) -> int:
-    """`moment` as PostgreSQL counts: microseconds since 2000."""
-    return (moment - _ZERO) // _MICROSECOND
-
-
-def moment_of(micros: int) -> datetime:
-    return _ZERO + timedelta(microseconds=micros)
 
 
 class WireConnections:
     """Pooled connections, at most `size`, on which numeric is plain text and timestamptz microseconds since 2000."""
 
-    def __init__(self, connect: Callable[[], Awaitable[asyncpg.Connection]], size: int, patience: float) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[asyncpg.Connection]],
+        size: int,
+        patience: float,
+        log: Callable[[str], None] | None = None,
+    ) -> None:
+        """`connect` opens one; a caller waits `patience` seconds for one that is free; `log` is told each statement."""
         self._connect = connect
         self._size = size
         self._patience = patience
+        self._log = log
         self._opening = asyncio.Lock()
         self._pool: asyncpg.Pool | None = None
 
-    async def fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
+    async def fetch(self, statement: Hot, parameters: dict[str, Any]) -> list[asyncpg.Record]:
         """The rows. One statement is one transaction.
 
         Raises:
             asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError: The database failed.
         """
+        if self._log is not None:
+            self._log(statement.text)
         async with self._opening:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(
                     min_size=0, max_size=self._size, connect=self._open, init=_leave_values_alone, reset=_nothing
                 )
         async with self._pool.acquire(timeout=self._patience) as connection:
-            rows: list[asyncpg.Record] = await connection.fetch(statement, *arguments)
+            rows: list[asyncpg.Record] = await connection.fetch(statement.text, *statement.arguments(parameters))
             return rows
 
     async def close(self) -> None:
@@ -73,31 +68,3 @@ async def _leave_values_alone(connection: asyncpg.Connection) -> None:
 
 async def _nothing(_: asyncpg.Connection) -> None:
     """Reads leave nothing to reset."""
-
-
-class StoredCandles(Sequence[Candle]):
-    """Candles of one series, decoded one by one as they are read.
-
-    `records` are their raw rows, in the same order: each has the columns of repos.revisions from FIRST on.
-    """
-
-    FIRST = 4
-
-    __slots__ = ("records", "series")
-
-    def __init__(self, series: Series, records: Sequence[Sequence[Any]]) -> None:
-        self.series = series
-        self.records = records
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    @overload
-    def __getitem__(self, index: int) -> Candle: ...
-    @overload
-    def __getitem__(self, index: slice) -> "StoredCandles": ...
-    def __getitem__(self, index: int | slice) -> "Candle | StoredCandles":
-        if isinstance(index, slice):
-            return StoredCandles(self.series, self.records[index])
-        start, *prices, trade_count, origin = self.records[index][self.FIRST :]
-        return candle_of(self.series, (moment_of(start), *map(Decimal, prices), trade_count, origin))

@@ -9,7 +9,7 @@ from strawberry.scalars import JSON
 from strawberry.schema.config import StrawberryConfig
 
 from gql.context import Resources
-from gql.execution.documents import Documents
+from gql.execution.documents import KnownDocuments
 from gql.scalars import SCALARS
 from gql.schema import Schema
 from gql.view import GraphQLView
@@ -50,7 +50,7 @@ class Faulty:
         return "fine" + text
 
 
-FAULTY = Schema(query=Faulty, extensions=[Documents], config=StrawberryConfig(scalar_map=SCALARS))
+FAULTY = Schema(query=Faulty, extensions=[KnownDocuments], config=StrawberryConfig(scalar_map=SCALARS))
 
 
 @pytest.fixture

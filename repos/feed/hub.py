@@ -68,11 +68,11 @@ class Feed(Receiver):
 
         wanted = list(dict.fromkeys(series))
         with self.topics.follow(wanted, deliver):
-            read = await self._db.market_data.states(wanted)
+            read = await self._db.market_data.stored.states(wanted)
             states = {key: position for key, (_, position) in read.items()}
-            for key, (candle, position) in read.items():
-                if candle is not None:
-                    yield CandleEvent(CandleEventKind.SNAPSHOT, position, candle)
+            for key, (found, position) in read.items():
+                if found is not None:
+                    yield CandleEvent(CandleEventKind.SNAPSHOT, position, found.candle)
                 self.topics.reached(key, position.revision)
                 topic = self.topics.get(key)
                 if topic is not None and topic.forming is not None:
