@@ -86,7 +86,8 @@ def statement(
     place: list[sa.ColumnElement[Any]] = []
     every = head
     if each_of is not None:
-        head = _correlated(whole_head, each_of).lateral("head")
+        # OFFSET keeps PostgreSQL from asking again in each row of the page.
+        head = _correlated(whole_head, each_of).offset(sa.literal_column("0")).lateral("head")
         rows = _correlated(whole_page, each_of).lateral("page")
         place = [list(head.c)[-1]]
         every = each_of.join(head, sa.true())
