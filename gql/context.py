@@ -62,26 +62,29 @@ class Context:
 
     @property
     def candle_page(self) -> DataLoader[AskedPage, CandlePage]:
-        return self._loader("candle_page", self.db.market_data.stored.pages)
+        return self._loaders.get("page") or self._loader("page", self.db.market_data.stored.pages)
 
     @property
     def latest_candle(self) -> DataLoader[Series, StoredCandle | None]:
-        return self._loader("latest_candle", _each(self.db.market_data.stored.newest))
+        return self._loaders.get("latest") or self._loader("latest", _each(self.db.market_data.stored.newest))
 
     @property
     def instrument(self) -> DataLoader[InstrumentKey, Instrument | None]:
-        return self._loader("instrument", _each(self.db.instruments.get_many))
+        return self._loaders.get("instrument") or self._loader("instrument", _each(self.db.instruments.get_many))
 
     def _loader(self, name: str, load: Callable[[list[Any]], Awaitable[Sequence[Any]]]) -> DataLoader[Any, Any]:
-        loader = self._loaders.get(name)
-        if loader is None:
-            loader = self._loaders[name] = DataLoader(load, cache=False)
+        async def load_once(keys: list[Any]) -> Sequence[Any]:
+            loader.clear_all()
+            return await load(keys)
+
+        # Equal keys of one batch share what they load, and nothing is remembered after it.
+        loader = self._loaders[name] = DataLoader(load_once)
         return loader
 
 
 def _each(find: Callable[[Sequence[K]], Awaitable[dict[K, V]]]) -> Callable[[list[K]], Awaitable[list[V | None]]]:
     async def load(keys: list[K]) -> list[V | None]:
-        found = await find(list(dict.fromkeys(keys)))
+        found = await find(keys)
         return [found.get(key) for key in keys]
 
     return load

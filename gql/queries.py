@@ -36,6 +36,7 @@ from gql.context import Info
 from gql.cursors import BotCursor, CandleCursor, InstrumentCursor, RawTradeCursor, decoded, encoded
 from gql.status import Health, Stats
 from repos import domain, events
+from repos.bot_reader import StoredBot
 from repos.bots import NAME_LIMIT
 from repos.candle_reader import AskedPage, CandleColumns
 from repos.domain import Bot, BotStatus, Candle, Instrument, Market, RawTrade, Series, label
@@ -180,7 +181,7 @@ class Query:
         after: After = UNSET,
         last: Last = UNSET,
         before: Before = UNSET,
-    ) -> CountedConnection[Bot]:
+    ) -> CountedConnection[StoredBot]:
         db = info.context.db.bots
         chosen: dict[str, Any] = {
             "status": given("status", status),
@@ -190,7 +191,7 @@ class Query:
         if cut["first"] is None and cut["last"] is None:
             backward = cut["before"] is not None and cut["after"] is None
             cut["last" if backward else "first"] = SHORT_PAGE
-        page = await db.page(**chosen, **cut)
+        page = await db.stored.page(**chosen, **cut)
         return CountedConnection(page, lambda bot: encoded(BotCursor(bot.id)), lambda: db.count(**chosen))
 
     @strawberry.field(
