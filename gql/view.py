@@ -22,7 +22,7 @@ from gql.context import Context, Resources
 from gql.errors import BAD_USER_INPUT
 from gql.execution.documents import documents
 from gql.execution.operation import NotCompiled
-from gql.http import body_of, is_plain, replayed, request_of, send_json
+from gql.http import body_of, replayed, request_of, send_json
 from gql.schema import Schema, schema
 from gql.sockets import Conversation
 
@@ -52,21 +52,27 @@ class GraphQLView(GraphQL[Context, None]):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        if is_plain(scope):
-            body = await body_of(receive)
-            context = scope[_CONTEXT] = Context(self._resources)
-            request = request_of(body)
-            result = request and await self._compiled(request.query, request.variables, request.operation_name, context)
-            if result:
-                shown = [(PATH_HEADER, str(context.path).encode())] if self._show_path else []
-                await send_json(send, self.content_of(result), shown)
-                return
-            receive = replayed(body, receive)
         try:
             response = await self.run(Request(scope, receive))
         except HTTPException as error:
             response = refusal(error.status_code, error.reason, code=BAD_USER_INPUT)
         await response(scope, receive, send)
+
+    async def posted(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
+        """Answer a POST that is plain (gql.http), if a compiled operation can; otherwise return its `receive` again.
+
+        Raises:
+            ClientDisconnect: The client went away.
+        """
+        body = await body_of(receive)
+        context = scope[_CONTEXT] = Context(self._resources)
+        request = request_of(body)
+        result = request and await self._compiled(request.query, request.variables, request.operation_name, context)
+        if not result:
+            return replayed(body, receive)
+        shown = [(PATH_HEADER, str(context.path).encode())] if self._show_path else []
+        await send_json(send, self.content_of(result), shown)
+        return None
 
     async def _compiled(
         self, query: str, variables: dict[str, Any] | None, operation_name: str | None, context: Context

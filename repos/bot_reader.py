@@ -14,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 
 from repos import keyset
 from repos.base import BaseRepository
-from repos.domain import Bot, BotStatus, Page, Timeframe
+from repos.domain import Bot, BotStatus, Page, Series, Timeframe
 from repos.feed.bus import Bus
 from repos.hot import Hot
 from repos.stored import moment_of
@@ -24,6 +24,7 @@ from repos.wire import WireConnections
 _AHEAD = 2
 """Columns of keyset.statement before the bot's own."""
 _NAMES = tuple(t.c.keys())
+_KEY = slice(_AHEAD + _NAMES.index("exchange"), _AHEAD + _NAMES.index("timeframe") + 1)
 _STATUSES = {status.value: status for status in BotStatus}
 
 
@@ -32,6 +33,11 @@ def _column(name: str, decode: Callable[[Any], Any] | None = None) -> Any:
     if decode is None:
         return property(get)
     return property(lambda row: None if (value := get(row)) is None else decode(value))
+
+
+@lru_cache(maxsize=1024)
+def _series(exchange: str, symbol: str, timeframe: str) -> Series:
+    return Series(exchange, symbol, Timeframe(timeframe))
 
 
 class StoredBot(asyncpg.Record):  # type: ignore[misc]  # asyncpg has no types
@@ -50,8 +56,11 @@ class StoredBot(asyncpg.Record):  # type: ignore[misc]  # asyncpg has no types
     created_at = _column("created_at", moment_of)
     updated_at = _column("updated_at", moment_of)
     version = _column("version")
-    series = Bot.series
     is_stale = Bot.is_stale
+
+    @property
+    def series(self) -> Series:
+        return _series(*self[_KEY])
 
     @property
     def bot(self) -> Bot:

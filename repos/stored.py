@@ -34,13 +34,12 @@ def decoded(series: Series, row: Sequence[Any]) -> Candle:
 class StoredCandle:
     """A candle that is decoded when it is first looked into. `row` is raw and ends with repos.revisions.COLUMNS."""
 
-    __slots__ = ("_candle", "_printed", "row", "series")
+    __slots__ = ("_candle", "row", "series")
 
     def __init__(self, series: Series, row: Sequence[Any]) -> None:
         self.series = series
         self.row = row
         self._candle: Candle | None = None
-        self._printed: tuple[object, str] | None = None
 
     @property
     def candle(self) -> Candle:
@@ -50,12 +49,6 @@ class StoredCandle:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.candle, name)
-
-    def printed(self, key: object, texts: Texts) -> str:
-        """What `texts` makes of it, once while the key stays the same."""
-        if self._printed is None or self._printed[0] is not key:
-            self._printed = key, texts(self.series, [self.row])[0]
-        return self._printed[1]
 
 
 class StoredCandles(Sequence[Candle]):

@@ -65,7 +65,7 @@ async def faulty(db, feed):
     app = an_app(db, feed)
     view = GraphQLView(Resources(db, feed, frozenset(), timedelta(seconds=60)))
     view.schema = FAULTY
-    app.routes[0].app = view
+    app.routes[0].app = app.graphql = view
     async with Client(app) as client:
         yield client
 

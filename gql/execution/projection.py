@@ -41,10 +41,16 @@ async def projected(project: Project, value: Any, info: Any) -> Any:
         made = project(value, info, later)
         while later:
             waiting = later.copy()
-            values = await asyncio.gather(*(awaitable for _, _, awaitable, _ in waiting))
+            # Rows that wait for the same, as loaders let them, share what is made of it.
+            awaited = dict.fromkeys(awaitable for _, _, awaitable, _ in waiting)
+            found = dict(zip(awaited, await asyncio.gather(*awaited), strict=True))
             later.clear()
-            for (parent, name, _, of_value), found in zip(waiting, values, strict=True):
-                parent[name] = of_value(found, info, later)
+            shared: dict[tuple[Any, Project], Any] = {}
+            for parent, name, awaitable, of_value in waiting:
+                key = (awaitable, of_value)
+                if key not in shared:
+                    shared[key] = of_value(found[awaitable], info, later)
+                parent[name] = shared[key]
     except BaseException:
         for _, _, awaitable, _ in later:
             if iscoroutine(awaitable):

@@ -68,7 +68,7 @@ def printer(shape: Shape) -> Callable[[StoredCandles | StoredEdges | StoredCandl
 
     def printed(found: StoredCandles | StoredEdges | StoredCandle) -> orjson.Fragment:
         if isinstance(found, StoredCandle):
-            return orjson.Fragment(found.printed(shape, texts))
+            return orjson.Fragment(texts(found.series, [found.row])[0])
         candles = found.candles if isinstance(found, StoredEdges) else found
         return orjson.Fragment(f"[{','.join(candles.printed(shape, texts))}]")
 
