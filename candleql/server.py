@@ -100,7 +100,7 @@ async def serve(
         if demo is not None:
             rest_url, ws_url = await stack.enter_async_context(demo.exchange())
         await stack.enter_async_context(db)
-        feed = await stack.enter_async_context(Feed(db, settings.bot_timeout))
+        feed = await stack.enter_async_context(Feed(db, settings.bot_timeout, settings.hot_candles))
         app = create_app(db, feed, collected=series, bot_heartbeat_timeout=settings.bot_timeout)
         config = uvicorn.Config(
             app,
@@ -131,7 +131,7 @@ async def collect(settings: Settings, db: DatabaseOperations, pairs: Collection[
         DatabaseUnavailable: The database can't be used at the start.
     """
     stop = asyncio.Event()
-    async with db, Feed(db, settings.bot_timeout) as feed:
+    async with db, Feed(db, settings.bot_timeout, settings.hot_candles) as feed:
         urls = {"rest_url": settings.okx_rest_url, "ws_url": settings.okx_ws_url}
         made = collectors(pairs, db, feed, pace=Pace(), **urls)
         async with asyncio.TaskGroup() as tasks:

@@ -34,6 +34,8 @@ class MarketDataRepository(BaseRepository):
         super().__init__(engine, bus, logger)
         self.stored = CandleReader(engine, bus, logger, wire)
         self._known: set[Series] = set()
+        self.written: dict[Series, int] = {}
+        """The last revision of each series that this process wrote."""
 
     async def upsert_candle(self, candle: Candle, force_update: bool = False) -> bool:
         """Store a candle; whether a row was written.
@@ -67,6 +69,7 @@ class MarketDataRepository(BaseRepository):
             await self._bus.announce(connection, *written)
         self._known.update(candle.series for candle in unique.values())
         for news in written:
+            self.written[news.series] = max(news.revision, self.written.get(news.series, 0))
             self._log.info(f"Stored candle: {news.series.symbol} {news.series.timeframe} at {news.last.isoformat()}")
         return [candle for news in written for candle in news.candles or ()]
 

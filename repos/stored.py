@@ -72,6 +72,6 @@ class StoredCandles(Sequence[Candle]):
             return StoredCandles(self.series, self.rows[index])
         return decoded(self.series, self.rows[index])
 
-    def printed(self, key: object, texts: Texts) -> list[str]:  # noqa: ARG002 -- where rows are kept, texts are too
-        """`texts` of all rows, which are the same for equal keys."""
-        return texts(self.series, self.rows)
+    def json(self, key: object, texts: Texts) -> str:  # noqa: ARG002 -- where rows are kept, their texts are too
+        """The JSON array of what `texts` makes of the rows; equal keys stand for equal texts."""
+        return f"[{','.join(texts(self.series, self.rows))}]"

@@ -179,6 +179,8 @@ async def test_pages_of_rows_are_projected_and_answered_alike(context: Context) 
 
 
 async def test_a_row_that_is_not_as_declared_is_told_as_ever(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    cold = Feed(context.db, hot_candles=0)
+    context = Context(replace(context.resources, feed=cold))
     found = await context.db.market_data.page(a_candle().series, last=1)
     (candle,) = found.rows
     for value in (None, float("inf"), "text"):

@@ -70,7 +70,7 @@ def printer(shape: Shape) -> Callable[[StoredCandles | StoredEdges | StoredCandl
         if isinstance(found, StoredCandle):
             return orjson.Fragment(texts(found.series, [found.row])[0])
         candles = found.candles if isinstance(found, StoredEdges) else found
-        return orjson.Fragment(f"[{','.join(candles.printed(shape, texts))}]")
+        return orjson.Fragment(candles.json(shape, texts))
 
     return printed
 
