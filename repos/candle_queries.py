@@ -70,6 +70,19 @@ def _cut(limit: Any, backward: bool, given: dict[str, Any]) -> keyset.Cut:
 
 
 @lru_cache(maxsize=1)
+def window_statement() -> Hot:
+    """Revision and newest start of a series, the last revision of what is older than its newest `limit` candles, and
+    those, each with its revision; without any their columns are null."""
+    key = _asked_series()
+    limit = sa.bindparam("limit", type_=sa.Integer)
+    page = sa.select(t.c.revision, *COLUMNS).where(*of(key)).order_by(t.c.start_time.desc()).limit(limit).cte("page")
+    oldest = sa.select(sa.func.min(page.c.start_time)).scalar_subquery()
+    older = sa.select(t.c.revision).where(*of(key), t.c.start_time < oldest).order_by(t.c.revision.desc()).limit(1)
+    head = sa.select(*written(key), older.scalar_subquery().label("older")).subquery("head")
+    return Hot(sa.select(head, page).select_from(head.outerjoin(page, sa.true())).order_by(page.c.start_time))
+
+
+@lru_cache(maxsize=1)
 def newest_statement() -> Hot:
     """The newest candle of one series."""
     return Hot(sa.select(*COLUMNS).where(*of(_asked_series())).order_by(t.c.start_time.desc()).limit(1))

@@ -21,6 +21,7 @@ from repos.candle_queries import (
     page_statement,
     pages_statement,
     states_statement,
+    window_statement,
 )
 from repos.domain import EPOCH, Candle, Page, Series, Timeframe, check_range
 from repos.events import Position
@@ -147,6 +148,20 @@ class CandleReader(BaseRepository):
         for row in rows:
             of_each[row[2 + BESIDE]].append(row)
         return [_page(page, own, BESIDE + 1) for page, own in zip(pages, of_each, strict=True)]
+
+    async def window(self, series: Series, most: int) -> tuple[Position, int | None, list[tuple[int, Sequence[Any]]]]:
+        """The newest `most` candles, the oldest first: each one's revision and raw row.
+
+        Before them, where a reader of them stands, and the last revision of older ones; None when there are none.
+
+        Raises:
+            DatabaseOperationError: The database failed.
+        """
+        asked = series._asdict() | {"limit": most}
+        rows = await self._fetch(f"reading the newest candles of {series}", window_statement(), asked)
+        revision, newest, older = rows[0][:3]
+        kept: list[tuple[int, Sequence[Any]]] = [(row[3], tuple(row[4:])) for row in rows if row[4] is not None]
+        return _position(series, revision, newest), older, kept
 
     async def newest(self, series: Sequence[Series]) -> dict[Series, StoredCandle]:
         """The newest candle of each series that has one.

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from repos.candle_reader import AskedPage
 from repos.domain import Candle, Series, Timeframe
+from repos.events import Position
 from repos.feed import windows
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
@@ -88,7 +89,7 @@ async def test_any_interleaving_of_writes_losses_and_reads_is_answered_as_by_the
         found.append(steps)
 
     collect()
-    from_memory = 0
+    from_memory = changes_from_memory = 0
     for number, steps in enumerate(found):
         series = Series("okx", f"S{number}", Timeframe("1m"))
         for step, what in [("read", NEWEST), *steps, ("settle", None)]:
@@ -113,12 +114,29 @@ async def test_any_interleaving_of_writes_losses_and_reads_is_answered_as_by_the
                         assert page.position.revision >= db.market_data.written.get(series, 0)
                         if page.position.revision == stored.position.revision:
                             assert replace(page, rows=list(page.rows)) == replace(stored, rows=list(stored.rows))
-        await check_all(feed, db, series)
+        await check_pages(feed, db, series)
+        changes_from_memory += await check_changes(feed, db, series)
 
     assert from_memory > 5
+    assert changes_from_memory > 50
 
 
-async def check_all(feed: Feed, db: DatabaseOperations, series: Series) -> None:
+async def check_changes(feed: Feed, db: DatabaseOperations, series: Series) -> int:
+    """Changes that the window tells are the database's, wherever one begins; how many times it told them."""
+    begin = Position(series, 0, None, None)
+    changes = await db.market_data.changes(begin, 1000)
+    positions = [begin, *(position for _, position in changes)]
+    told = 0
+    for position in [*positions, *(position._replace(start=None) for position in positions)]:
+        stored = await db.market_data.changes(position, 1000)
+        kept = feed.windows.changes(position)
+        if kept is not None:
+            told += 1
+            assert kept == stored
+    return told
+
+
+async def check_pages(feed: Feed, db: DatabaseOperations, series: Series) -> None:
     """Every page that the window answers is the database's, to the text."""
     asked = asked_pages(series)
     stored = await db.market_data.stored.pages(asked)

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from repos.candle_reader import AskedPage
 from repos.domain import EPOCH, Candle, Series
 from repos.events import (
     BotEvent,
@@ -37,13 +38,18 @@ class Feed(Receiver):
 
         async def past() -> AsyncIterator[tuple[Position, CandleEvent | None]]:
             if after is None:
-                page = await self._db.market_data.page(series, last=snapshot)
+                asked = AskedPage.of(series, last=snapshot)
+                page = self.windows.page(asked) or (await self._db.market_data.stored.pages([asked]))[0]
                 reached = page.position
                 for candle in page.rows:
                     yield reached, CandleEvent(CandleEventKind.SNAPSHOT, reached, candle)
             else:
                 reached = after
-                while changes := await self._db.market_data.changes(reached, READ_ROWS):
+                kept = self.windows.changes(after)
+                for candle, position in kept or ():
+                    yield position, written(candle, reached, position)
+                    reached = position
+                while kept is None and (changes := await self._db.market_data.changes(reached, READ_ROWS)):
                     for candle, position in changes:
                         yield position, written(candle, reached, position)
                         reached = position

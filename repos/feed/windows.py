@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 from repos.candle_reader import AskedPage, CandlePage, CandleReader
-from repos.domain import Series
+from repos.domain import Candle, Series
+from repos.events import Position
 from repos.feed.news import CandleNews, News
 from repos.feed.shelf import Shelf
 from repos.feed.topics import Topics
@@ -74,16 +75,27 @@ class Windows:
 
     def page(self, asked: AskedPage) -> CandlePage | None:
         """The page, if it lies inside the window of its series; who asks for the newest candles opens that."""
-        window = self._windows.get(asked.series)
+        shelf = self._shelf(asked.series, wanted=_is_newest(asked) and asked.cut.limit <= self._most)
+        return None if shelf is None else shelf.page(asked)
+
+    def changes(self, position: Position) -> list[tuple[Candle, Position]] | None:
+        """What was written after `position`, as MarketDataRepository.changes, if all of it lies inside the window,
+        which this opens."""
+        shelf = self._shelf(position.series, wanted=self._most > 0)
+        return None if shelf is None else shelf.changes(position)
+
+    def _shelf(self, series: Series, *, wanted: bool) -> Shelf | None:
+        """What may be read; with `wanted` a window is opened where there is none, to be filled soon."""
+        window = self._windows.get(series)
         if window is None:
-            if _is_newest(asked) and asked.cut.limit <= self._most:
-                self._open(asked.series)
+            if wanted:
+                self._open(series)
             return None
+        self._windows.move_to_end(series)
         shelf = window.shelf
-        self._windows.move_to_end(asked.series)
-        if shelf is None or shelf.revision < self._written.get(asked.series, 0) or self._connection() is None:
+        if shelf is None or shelf.revision < self._written.get(series, 0) or self._connection() is None:
             return None
-        return shelf.page(asked)
+        return shelf
 
     async def fill(self) -> None:
         """Fill windows that were opened, for ever.
@@ -97,15 +109,16 @@ class Windows:
             if self._windows.get(series) is not window:
                 continue
             try:
-                [page] = await self._reader.pages([AskedPage.of(series, last=self._most)])
+                position, older, rows = await self._reader.window(series, self._most)
             except BaseException:
                 self._close(series)
                 raise
             if connection is None or connection is not self._connection():
                 self._close(series)  # what was written since it was read may be missed
                 continue
-            self._topics.reached(series, page.position.revision)
-            window.fill(Shelf.of(page, self._most))
+            self._topics.reached(series, position.revision)
+            revisions = [revision for revision, _ in rows]
+            window.fill(Shelf(series, position.revision, [row for _, row in rows], revisions, older, self._most))
 
     def _open(self, series: Series) -> None:
         self._windows[series] = window = Window(series, self._topics)
