@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import cycle, islice
 from typing import cast
 
 
@@ -28,9 +28,9 @@ class BadAnswer(Exception):
 
 
 class _Connection(asyncio.Protocol):
-    """Asks again as soon as it was answered, until the time is over."""
+    """Asks again as soon as it was answered, until the time is over or there is nothing more to ask."""
 
-    def __init__(self, requests: "cycle[bytes]", ends: float, took: list[float], done: "asyncio.Future[None]") -> None:
+    def __init__(self, requests: Iterator[bytes], ends: float, took: list[float], done: "asyncio.Future[None]") -> None:
         self._requests = requests
         self._ends = ends
         self._took = took
@@ -71,15 +71,21 @@ class _Connection(asyncio.Protocol):
 
     def _ask(self) -> None:
         self._asked = time.perf_counter()
-        self._transport.write(next(self._requests))
+        request = next(self._requests, None)
+        if request is None:
+            self._transport.close()
+        else:
+            self._transport.write(request)
 
     def _fail(self, error: Exception) -> None:
         if not self._done.done():
             self._done.set_exception(error)
 
 
-async def load(port: int, requests: Sequence[bytes], seconds: float, concurrency: int = 16) -> Load:
-    """Ask the server on `port` from `concurrency` connections for `seconds`; `requests` take turns.
+async def load(
+    port: int, requests: Sequence[bytes], seconds: float, concurrency: int = 16, count: int | None = None
+) -> Load:
+    """Ask the server on `port` from `concurrency` connections for `seconds`; `requests` take turns, `count` at most.
 
     Raises:
         BadAnswer: One was not 200.
@@ -87,7 +93,7 @@ async def load(port: int, requests: Sequence[bytes], seconds: float, concurrency
     """
     loop = asyncio.get_running_loop()
     took: list[float] = []
-    turns = cycle(requests)
+    turns = islice(cycle(requests), count)
     begun = time.perf_counter()
     all_done = []
     for _ in range(concurrency):

@@ -18,16 +18,18 @@ from bench.plain import plain
 from candleql.logs import configure_logs
 from candleql.server import settle
 from gql.app import create_app
+from gql.frames import Connection
 from repos.feed.hub import Feed
+from repos.feed.receiver import HOT_CANDLES
 from repos.operations import DatabaseOperations
 
 
 async def _serve(name: str, url: str) -> None:
     async with AsyncExitStack() as stack:
         app: Any
-        if name == "ours":
+        if name in ("ours", "cold"):
             db = await stack.enter_async_context(DatabaseOperations(url))
-            feed = await stack.enter_async_context(Feed(db))
+            feed = await stack.enter_async_context(Feed(db, hot_candles=HOT_CANDLES if name == "ours" else 0))
             app = create_app(db, feed, collected=(), bot_heartbeat_timeout=timedelta(seconds=60), show_path=True)
             settle()
         elif name == "floor":
@@ -37,7 +39,10 @@ async def _serve(name: str, url: str) -> None:
             app = plain(url)
         listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
         print(listener.getsockname()[1], flush=True)
-        config = uvicorn.Config(app, log_config=None, lifespan="off", ws="websockets-sansio", access_log=False)
+        # Clients of the load answer no pings.
+        config = uvicorn.Config(
+            app, log_config=None, lifespan="off", ws=Connection, ws_ping_interval=None, access_log=False
+        )
         await uvicorn.Server(config).serve([listener])
 
 
