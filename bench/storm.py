@@ -26,8 +26,9 @@ from bench.database import SYMBOLS
 from bench.load import load
 from bench.questions import FIELDS
 from bench.servers import Server, a_server
-from bench.swarm import MARK, masked
+from bench.swarm import HANDSHAKE, MARK, masked
 from bench.table import Row, head, line
+from candleql.logs import configure_logs
 from repos.domain import Candle, Origin, Timeframe
 from repos.operations import DatabaseOperations
 
@@ -35,14 +36,13 @@ MISSED = 3
 """Candles written while the dashboards were away."""
 _AT_ONCE = 200
 """Handshakes under way; the rest waits in the clients."""
-_PAGE = f'query Page($symbol: String!) {{ candles(symbol: $symbol, timeframe: "1m", last: 500) {{ nodes {{ {FIELDS} }} }} }}'
+_PAGE = (
+    "query Page($symbol: String!)"
+    f' {{ candles(symbol: $symbol, timeframe: "1m", last: 500) {{ nodes {{ {FIELDS} }} }} }}'
+)
 _RESUME = (
     "subscription ($symbol: String!, $after: String!) {"
     ' candles(symbol: $symbol, timeframe: "1m", after: $after) { kind cursor candle { startTime close volume } } }'
-)
-_HANDSHAKE = (
-    b"GET /graphql HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
 )
 
 
@@ -56,7 +56,7 @@ class _Dashboard(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
-        transport.write(_HANDSHAKE)
+        transport.write(HANDSHAKE % b"/graphql")
 
     def data_received(self, data: bytes) -> None:
         if data.startswith(b"HTTP/1.1 101"):
@@ -85,16 +85,8 @@ async def measure(url: str, count: int) -> AsyncIterator[Row]:
 
 
 async def _storm(server: Server, cursors: dict[str, str], count: int) -> tuple[float, str]:
-    resumes = [
-        masked(
-            {
-                "id": "1",
-                "type": "subscribe",
-                "payload": {"query": _RESUME, "variables": {"symbol": symbol, "after": after}},
-            }
-        )
-        for symbol, after in cursors.items()
-    ]
+    asked = [{"query": _RESUME, "variables": {"symbol": symbol, "after": cursors[symbol]}} for symbol in cursors]
+    resumes = [masked({"id": "1", "type": "subscribe", "payload": payload}) for payload in asked]
     room = asyncio.Semaphore(_AT_ONCE)
     took: list[float] = []
     dashboards: list[_Dashboard] = []
@@ -118,10 +110,8 @@ async def _storm(server: Server, cursors: dict[str, str], count: int) -> tuple[f
     for dashboard in dashboards:
         dashboard.transport.abort()
     p99 = quantiles(took, n=100)[98] * 1000
-    return (
-        count / seconds,
-        f"{resumed:.1f} s until all resumed (p99 {p99:.0f} ms each), {pages.seconds:.1f} s for their pages, CPU {busy:.1f} s",
-    )
+    note = f"{resumed:.1f} s until all resumed (p99 {p99:.0f} ms each), {pages.seconds:.1f} s for their pages"
+    return count / seconds, f"{note}, CPU {busy:.1f} s"
 
 
 def _pages(symbols: Sequence[str]) -> list[bytes]:
@@ -157,10 +147,8 @@ async def _miss(url: str) -> None:
         for n in range(1, MISSED + 1):
             start = newest.astimezone(UTC) + n * timedelta(minutes=1)
             prices = (price, price, price, price, Decimal(n))
-            candles = [
-                Candle("okx", symbol, minute, *prices, n, start, minute.end(start), Origin.TRADES) for symbol in SYMBOLS
-            ]
-            await db.market_data.upsert_candles(candles)
+            rest = (*prices, n, start, minute.end(start), Origin.TRADES)
+            await db.market_data.upsert_candles([Candle("okx", symbol, minute, *rest) for symbol in SYMBOLS])
 
 
 async def _main(url: str, count: str) -> None:
@@ -171,4 +159,5 @@ async def _main(url: str, count: str) -> None:
 
 if __name__ == "__main__":
     pin(1)
+    configure_logs("error", "console")
     uvloop.run(_main(*sys.argv[1:]))

@@ -11,7 +11,7 @@ import orjson
 MARK = b'"volume":"'
 """In every event once; before the nanoseconds of the monotonic clock at which it was published."""
 _TIME = re.compile(MARK + rb"(\d+)")
-_HANDSHAKE = (
+HANDSHAKE = (
     b"GET %s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
 )
@@ -57,7 +57,7 @@ class _Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        self.transport.write(_HANDSHAKE % self._path)
+        self.transport.write(HANDSHAKE % self._path)
 
     def data_received(self, data: bytes) -> None:
         swarm = self._swarm
