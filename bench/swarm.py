@@ -32,6 +32,10 @@ class Swarm:
         self.heard = heard
         self._clients: list[_Client] = []
 
+    @property
+    def size(self) -> int:
+        return len(self._clients)
+
     async def connect(self, port: int, path: bytes, subscriptions: Sequence[object]) -> None:
         """One connection for each payload of a subscribe message."""
         loop = asyncio.get_running_loop()
