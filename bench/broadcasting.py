@@ -43,6 +43,7 @@ _TEXT = (
     '"2024-01-01T00:00:00.000Z","open":"67000.1","high":"67000.2","low":"67000","close":"67000.1","volume":"%d",'
     '"tradeCount":1234,"isFinal":true}}}}}'
 )
+_MINUTE = Timeframe("1m")
 _PRICES = (Decimal("67000.1"), Decimal("67000.2"), Decimal(67000), Decimal("67000.1"))
 _Publish = Callable[[int], Awaitable[None]]
 
@@ -53,7 +54,7 @@ def subscription(number: int) -> object:
 
 
 def _series(number: int) -> Series:
-    return Series("okx", f"S{number}-USDT", Timeframe("1m"))
+    return Series("okx", f"S{number}-USDT", _MINUTE)
 
 
 async def _raw(topics: int) -> None:
@@ -91,8 +92,8 @@ async def _ours(topics: int, url: str, *, stock: bool) -> None:
             start = _START + event * timedelta(minutes=1)
             for number in range(topics):
                 key = _series(number)
-                volume = Decimal(time.monotonic_ns())
-                candle = Candle(*key, *_PRICES, volume, 1234, start, start + timedelta(minutes=1), Origin.TRADES)
+                volume, end = Decimal(time.monotonic_ns()), start + timedelta(minutes=1)
+                candle = Candle.stored(*key, *_PRICES, volume, 1234, start, end, Origin.TRADES, True)
                 feed.topics.deliver(CandleNews(key, event, start, start, [candle]))
 
         await _serve(app, publish, "websockets-sansio" if stock else Connection)

@@ -17,7 +17,6 @@ from graphql.execution import Executor
 from graphql.execution.collect_fields import collect_fields
 from graphql.pyutils import Path
 from strawberry import Info, Schema
-from strawberry.types.field import StrawberryField
 
 from gql.context import Context, Resources
 from gql.errors import presentable
@@ -39,6 +38,7 @@ class Selection:
     operation_name: str | None
     variables: dict[str, Any] | None
     resources: Resources
+    field: str
     root: str
     """The response name of the root field."""
     project: Project
@@ -74,7 +74,7 @@ class Selection:
         return orjson.dumps({"data": {self.root: made}})
 
     def _executed(self, event: object, context: Context, error: Exception) -> Any:
-        totals[f"Subscription.{self.root}: {type(error).__name__}"] += 1
+        totals[f"Subscription.{self.field}: {type(error).__name__}"] += 1
         executor = _executor(self.schema, self.document, self.operation_name, self.variables, context)
         return execute_subscription_event(cast("Executor[Any]", executor).build_per_event_executor(event))
 
@@ -93,27 +93,25 @@ def selected(
     executor = _executor(schema, document, operation_name, variables, context)
     if not isinstance(executor, Executor):
         return None
-    kind: Any = schema._schema.subscription_type  # noqa: SLF001
-    grouped, *_ = collect_fields(executor.schema, executor.fragments, executor.variable_values, kind, operation)
-    if len(grouped) != 1:
-        return None
-    [(root, details)] = grouped.items()
-    nodes = [detail.node for detail in details]
-    field = kind.fields.get(nodes[0].name.value)
-    definition = field and field.extensions.get("strawberry-definition")
-    if not isinstance(definition, StrawberryField):
-        return None
+    kind: Any = executor.schema.subscription_type
     try:
+        grouped, *_ = collect_fields(executor.schema, executor.fragments, executor.variable_values, kind, operation)
+        [(root, details)] = grouped.items()
+        nodes = [detail.node for detail in details]
+        name = nodes[0].name.value
+        field = kind.fields[name]
         project = projection(shape_of(field.type, details, executor.collect_subfields))
     except NotProjectable as reason:
-        totals[f"Subscription.{root}: {reason}"] += 1
+        totals[f"Subscription.{name}: {reason}"] += 1
+        return None
+    except (GraphQLError, ValueError, KeyError):  # a flag that is null, no field, introspection
         return None
     source = create_source_event_stream(executor)
     if not isinstance(source, AsyncIterator):
         return None
-    selection = Selection(schema, document, operation_name, variables, context.resources, root, project)
+    selection = Selection(schema, document, operation_name, variables, context.resources, name, root, project)
     raw = executor.build_resolve_info(field, nodes, kind, Path(None, root, kind.name))
-    return selection, source, Info(_raw_info=raw, _field=definition)
+    return selection, source, Info(_raw_info=raw, _field=field.extensions["strawberry-definition"])
 
 
 def _executor(
