@@ -112,9 +112,10 @@ class Broadcast:
             return
         slow: list[Member] = []
         for name, members in self._members.items():
-            frames = b"".join(text_frame(next_text(name, payload)) for payload in payloads)
+            frames = b"".join([text_frame(next_text(name, payload)) for payload in payloads])
             slow += [member for member in members if not member.write(frames)]
-        self._dismiss(slow, before, news)
+        if slow:
+            self._dismiss(slow, before, news)
 
     def _dismiss(self, members: Sequence[Member], position: Any, news: News) -> None:
         """Let them go on alone from `position`, beginning with `news`."""
