@@ -1,6 +1,6 @@
 """What a subscription makes of its events: a compiled function, which equal subscriptions share."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any, cast
@@ -24,6 +24,7 @@ from gql.execution.documents import Document, documents
 from gql.execution.paths import totals
 from gql.execution.projection import Later, Project, projected, projection
 from gql.execution.shape import NotProjectable, shape_of
+from repos.feed.reading import Reading
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +82,7 @@ class Selection:
 
 def selected(
     schema: Schema, query: str, variables: dict[str, Any] | None, operation_name: str | None, context: Context
-) -> tuple[Selection, AsyncIterator[Any], Info[Context, None]] | None:
+) -> tuple[Selection, Reading[Any] | AsyncGenerator[Any, None], Info[Context, None]] | None:
     """What a subscription selects of its events; the events, which have not begun; and what resolvers may ask for.
 
     None for any other operation, for one with a mistake in it, and for what can't be projected.
@@ -107,7 +108,7 @@ def selected(
     except (GraphQLError, ValueError, KeyError):  # a flag that is null, no field, introspection
         return None
     source = create_source_event_stream(executor)
-    if not isinstance(source, AsyncIterator):
+    if not isinstance(source, Reading | AsyncGenerator):
         return None
     selection = Selection(schema, document, operation_name, variables, context.resources, name, root, project)
     raw = executor.build_resolve_info(field, nodes, kind, Path(None, root, kind.name))

@@ -1,7 +1,7 @@
 """One websocket that speaks graphql-transport-ws (PROTOCOL.md of enisdenjo/graphql-ws), to the letter."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, aclosing, asynccontextmanager
 from datetime import timedelta
 from json import JSONDecodeError
@@ -172,7 +172,7 @@ class Conversation:
                 with source.registered():
                     await self._read(name, selection, source)
                 return
-            async with aclosing(cast("AsyncGenerator[Any, None]", source)):
+            async with aclosing(source):
                 async for event in source:
                     await self._send(next_text(name, await selection.loaded(event, info)))
             await self._complete(name)
