@@ -23,7 +23,7 @@ from strawberry.asgi import GraphQL
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from bench.cores import pin
-from candleql.server import COMPRESSED
+from candleql.server import COMPRESSED, settle
 from gql.app import create_app
 from gql.context import Context, Resources
 from gql.frames import Connection
@@ -87,6 +87,8 @@ async def _ours(topics: int, url: str, *, stock: bool) -> None:
             view = _Stock(schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL])
             view.resources = Resources(db, feed, (), timeout)
             app = Starlette(routes=[WebSocketRoute("/graphql", view)])
+        else:
+            settle()
 
         async def publish(event: int) -> None:
             start = _START + event * timedelta(minutes=1)
