@@ -1,23 +1,15 @@
 """Measure everything: python -m bench [--quick]. Prints a table of ratios; a missed target is marked."""
 
 import argparse
-import asyncio
-import sys
 import time
-from importlib.util import find_spec
 
 import uvloop
 
-from bench import answers, ingest, startup
+from bench import answers, ingest, latency, sockets, startup, storm
 from bench.cores import pin
 from bench.database import SYMBOLS, a_database
-from bench.table import head, line, machine, unmeasured
-
-_SOCKETS = "bench.sockets"
-_UNMEASURED = [
-    ("trade frame in to subscriber frame out, 1,000 subscribers, 200 trades/s", "p50 <= 5 ms, p99 <= 25 ms"),
-    ("storm of 10,000 dashboards that reconnect", "shown"),
-]
+from bench.table import head, line, machine
+from candleql.logs import configure_logs
 
 
 async def _measure(quick: bool) -> None:
@@ -29,15 +21,13 @@ async def _measure(quick: bool) -> None:
             print(line(row), flush=True)
         async for row in ingest.measure(url, 2.0 if quick else 10.0, 30_000 if quick else 100_000):
             print(line(row), flush=True)
+        async for row in sockets.measure(url, 1.0 if quick else 4.0, 1 if quick else 3):
+            print(line(row), flush=True)
+        async for row in latency.measure(url, 2.0 if quick else 10.0):
+            print(line(row), flush=True)
+        async for row in storm.measure(url, 2_000 if quick else 10_000):
+            print(line(row), flush=True)
     print(line(await startup.measure()), flush=True)
-    for name, target in _UNMEASURED:
-        print(unmeasured(name, target), flush=True)
-    if find_spec(_SOCKETS) is None:
-        print(unmeasured("subscriptions: 1,000 sockets", ">= 0.9 and >= 0.5 of raw"), flush=True)
-    else:
-        print(flush=True)
-        lengths = ("--seconds", "1", "--rounds", "1") if quick else ("--seconds", "4", "--rounds", "3")
-        await (await asyncio.create_subprocess_exec(sys.executable, "-m", _SOCKETS, *lengths)).wait()
     print(f"\n{time.monotonic() - begun:.0f} s")
 
 
@@ -46,4 +36,5 @@ if __name__ == "__main__":
     parser.add_argument("--quick", action="store_true", help="300,000 candles and short runs: in 2 minutes")
     arguments = parser.parse_args()
     pin(1)
+    configure_logs("error", "console")
     uvloop.run(_measure(arguments.quick))

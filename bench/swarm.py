@@ -11,6 +11,7 @@ import orjson
 MARK = b'"volume":"'
 """In every event once; before the nanoseconds of the monotonic clock at which it was published."""
 _TIME = re.compile(MARK + rb"(\d+)")
+_AT_ONCE = 50
 HANDSHAKE = (
     b"GET %s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
@@ -32,14 +33,22 @@ class Swarm:
         self.heard = heard
         self._clients: list[_Client] = []
 
+    @property
+    def size(self) -> int:
+        return len(self._clients)
+
     async def connect(self, port: int, path: bytes, subscriptions: Sequence[object]) -> None:
-        """One connection for each payload of a subscribe message."""
+        """One connection for each payload of a subscribe message, many at a time."""
+        for first in range(0, len(subscriptions), _AT_ONCE):
+            many = subscriptions[first : first + _AT_ONCE]
+            self._clients += await asyncio.gather(*(self._client(port, path, each) for each in many))
+
+    async def _client(self, port: int, path: bytes, subscription: object) -> "_Client":
         loop = asyncio.get_running_loop()
-        for subscription in subscriptions:
-            _, client = await loop.create_connection(lambda: _Client(self, path), "127.0.0.1", port)
-            await client.ready
-            client.transport.write(masked({"id": "1", "type": "subscribe", "payload": subscription}))
-            self._clients.append(client)
+        _, client = await loop.create_connection(lambda: _Client(self, path), "127.0.0.1", port)
+        await client.ready
+        client.transport.write(masked({"id": "1", "type": "subscribe", "payload": subscription}))
+        return client
 
     def close(self) -> None:
         for client in self._clients:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Row:
-    """Rates of the three, and what ours is to be in those of `base`; None where there is nothing to compare."""
+    """Figures of the three, and what ours is to be in those of `base`; None where there is nothing to compare."""
 
     name: str
     plain: float | None
@@ -19,7 +19,7 @@ class Row:
     note: str = ""
     unit: str = "/s"
     at_most: bool = False
-    """The target is a ceiling, and of `ours` itself, not of the ratio."""
+    """The target is a ceiling: of the ratio or, without a `base`, of `ours` itself."""
 
 
 def line(row: Row) -> str:
@@ -44,11 +44,6 @@ def line(row: Row) -> str:
 
 def head() -> str:
     return "| | plain | base | ours | ours / base | target | |\n|---|---|---|---|---|---|---|"
-
-
-def unmeasured(name: str, target: str) -> str:
-    """The line of a row that has no figure."""
-    return f"| {name} | | | | | {target} | not measured yet |"
 
 
 def machine() -> str:

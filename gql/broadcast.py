@@ -24,7 +24,7 @@ Leave = Callable[[str, Selection, Reading[Any], ExitStack], None]
 
 def next_text(name: str, payload: bytes) -> bytes:
     """The message `next` of the operation `name`: JSON."""
-    return b'{"id":' + orjson.dumps(name) + b',"type":"next","payload":' + payload + b"}"
+    return b'{"id":%b,"type":"next","payload":%b}' % (orjson.dumps(name), payload)
 
 
 class Member:
@@ -56,11 +56,10 @@ class Broadcasts:
         client is slow, or the others stand elsewhere."""
         if reading.waiting or not connection.writable.is_set():
             return None
-        broadcast = self._running.get(selection.key)
+        key = (*selection.key, reading.key)
+        broadcast = self._running.get(key)
         if broadcast is None:
-            broadcast = self._running[selection.key] = Broadcast(
-                selection, reading, ended=lambda: self._running.pop(selection.key)
-            )
+            broadcast = self._running[key] = Broadcast(selection, reading, ended=lambda: self._running.pop(key))
         elif broadcast.place != reading.place:
             return None
         return broadcast.add(name, connection, leave)
@@ -113,9 +112,10 @@ class Broadcast:
             return
         slow: list[Member] = []
         for name, members in self._members.items():
-            frames = b"".join(text_frame(next_text(name, payload)) for payload in payloads)
+            frames = b"".join([text_frame(next_text(name, payload)) for payload in payloads])
             slow += [member for member in members if not member.write(frames)]
-        self._dismiss(slow, before, news)
+        if slow:
+            self._dismiss(slow, before, news)
 
     def _dismiss(self, members: Sequence[Member], position: Any, news: News) -> None:
         """Let them go on alone from `position`, beginning with `news`."""

@@ -1,5 +1,6 @@
 """Websocket frames made once and written to many connections."""
 
+from struct import Struct
 from typing import cast
 
 from starlette.types import Scope
@@ -8,6 +9,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 _EXTENSION = "candleql.connection"
 _TEXT = 0x81
 """A whole text message (RFC 6455, 5.2), not compressed: the protocol allows that on any connection."""
+_SHORT, _MEDIUM, _LONG = Struct("!BB"), Struct("!BBH"), Struct("!BBQ")
 
 
 class Connection(WebSocketsSansIOProtocol):
@@ -38,7 +40,7 @@ def text_frame(text: bytes) -> bytes:
     """The frame of a message from a server, which is not masked."""
     size = len(text)
     if size < 126:
-        return bytes((_TEXT, size)) + text
+        return _SHORT.pack(_TEXT, size) + text
     if size < 1 << 16:
-        return bytes((_TEXT, 126)) + size.to_bytes(2) + text
-    return bytes((_TEXT, 127)) + size.to_bytes(8) + text
+        return _MEDIUM.pack(_TEXT, 126, size) + text
+    return _LONG.pack(_TEXT, 127, size) + text

@@ -1,120 +1,130 @@
-"""What a subscription wants to know of each event, and when two want the same."""
+"""What a subscription makes of its events: a compiled function, which equal subscriptions share."""
 
-import json
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any, cast
 
 import orjson
 from graphql import (
-    DocumentNode,
-    FieldNode,
-    Node,
-    VariableNode,
-    Visitor,
+    GraphQLError,
+    OperationType,
     create_source_event_stream,
     execute_subscription_event,
-    visit,
+    get_operation_ast,
 )
 from graphql.execution import Executor
-from strawberry import Schema
-from strawberry.exceptions import MissingQueryError
-from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
-from strawberry.types.graphql import OperationType
+from graphql.execution.collect_fields import collect_fields
+from graphql.pyutils import Path
+from strawberry import Info, Schema
 
+from gql.context import Context, Resources
 from gql.errors import presentable
+from gql.execution.documents import Document, documents
+from gql.execution.paths import totals
+from gql.execution.projection import Later, Project, projected, projection
+from gql.execution.shape import NotProjectable, shape_of
 from repos.feed.reading import Reading
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Selection:
-    """Selections with equal keys make the same of the same event."""
+    """The fields of one subscription.
 
-    key: tuple[object, ...]
-    executor: Executor[Any]
+    What `project` does not expect of an event it raises on, and graphql-core is asked, which knows what to say.
+    """
+
+    schema: Schema
+    document: Document
+    operation_name: str | None
+    variables: dict[str, Any] | None
+    resources: Resources
+    field: str
+    root: str
+    """The response name of the root field."""
+    project: Project
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Selections with equal keys make the same of the same event: what flags in the variables change is in the
+        function. (What a caller may see will belong here as soon as callers differ.)"""
+        return self.document, self.operation_name, self.root, self.project
 
     def payload(self, event: object) -> bytes:
-        """The payload of a `next` message for one event: JSON."""
-        result = execute_subscription_event(self.executor.build_per_event_executor(event))
-        if isawaitable(result):
-            raise TypeError("an event of a shared subscription must resolve without waiting")
-        content: dict[str, Any] = {"data": result.data}
-        if result.errors:
-            content["errors"] = [error.formatted for error in presentable(result.errors)]
-        return orjson.dumps(content)
+        """The payload of a `next` message for an event that needs no more than itself: JSON."""
+        later: Later = []
+        try:
+            made = self.project(event, None, later)
+            if later:
+                raise TypeError("there is something to wait for")  # noqa: TRY301
+        except Exception as error:  # whatever it is, graphql-core finds it again and words it
+            # Nothing of a caller: many share what comes out.
+            answer = self._executed(event, Context(self.resources), error)
+            if isawaitable(answer):
+                raise TypeError("an event of a shared subscription must resolve without waiting") from error
+            return _printed(answer)
+        return orjson.dumps({"data": {self.root: made}})
+
+    async def loaded(self, event: object, info: Info[Context, None]) -> bytes:
+        """The payload of a `next` message for an event, once everything that its fields load is there: JSON."""
+        try:
+            made = await projected(self.project, event, info)
+        except Exception as error:  # noqa: BLE001 - as above
+            answer = self._executed(event, info.context, error)
+            return _printed(await answer if isawaitable(answer) else answer)
+        return orjson.dumps({"data": {self.root: made}})
+
+    def _executed(self, event: object, context: Context, error: Exception) -> Any:
+        totals[f"Subscription.{self.field}: {type(error).__name__}"] += 1
+        executor = _executor(self.schema, self.document, self.operation_name, self.variables, context)
+        return execute_subscription_event(cast("Executor[Any]", executor).build_per_event_executor(event))
 
 
-async def shared(
-    schema: Schema, query: str, variables: dict[str, Any] | None, operation_name: str | None, context: object
-) -> tuple[Selection, Reading[Any]] | None:
-    """The selection of a subscription whose events can be shared, and a reading of its topic that has not begun.
+def selected(
+    schema: Schema, query: str, variables: dict[str, Any] | None, operation_name: str | None, context: Context
+) -> tuple[Selection, Reading[Any] | AsyncGenerator[Any, None], Info[Context, None]] | None:
+    """What a subscription selects of its events; the events, which have not begun; and what resolvers may ask for.
 
-    None for any other operation, and for one with a mistake in it. `context` serves all who share, so nothing of the
-    caller may be in it.
+    None for any other operation, for one with a mistake in it, and for what can't be projected.
     """
-    executor = await _prepared(schema, query, variables, operation_name, context)
-    if executor is None:
+    document = documents.get(schema._schema, query)  # noqa: SLF001
+    operation = document and get_operation_ast(document.node, operation_name)
+    if document is None or operation is None or operation.operation is not OperationType.SUBSCRIPTION:
+        return None
+    executor = _executor(schema, document, operation_name, variables, context)
+    if not isinstance(executor, Executor):
+        return None
+    kind: Any = executor.schema.subscription_type
+    try:
+        grouped, *_ = collect_fields(executor.schema, executor.fragments, executor.variable_values, kind, operation)
+        [(root, details)] = grouped.items()
+        nodes = [detail.node for detail in details]
+        name = nodes[0].name.value
+        field = kind.fields[name]
+        project = projection(shape_of(field.type, details, executor.collect_subfields))
+    except NotProjectable as reason:
+        totals[f"Subscription.{name}: {reason}"] += 1
+        return None
+    except (GraphQLError, ValueError, KeyError):  # a flag that is null, no field, introspection
         return None
     source = create_source_event_stream(executor)
-    if not isinstance(source, Reading):
+    if not isinstance(source, Reading | AsyncGenerator):
         return None
-    # Variables that say no more than where to begin, as `after` does, are not in the key: those who come back with
-    # cursors of their own share again. (What a caller may see will belong here as soon as callers differ.)
-    selected = _Variables()
-    for node in _below_the_root_field(executor):
-        visit(node, selected)
-    given = variables or {}
-    values = {name: given[name] for name in sorted(selected.names) if name in given}
-    return Selection((query, operation_name, json.dumps(values), source.key), executor), source
+    selection = Selection(schema, document, operation_name, variables, context.resources, name, root, project)
+    raw = executor.build_resolve_info(field, nodes, kind, Path(None, root, kind.name))
+    return selection, source, Info(_raw_info=raw, _field=field.extensions["strawberry-definition"])
 
 
-async def _prepared(
-    schema: Schema, query: str, variables: dict[str, Any] | None, operation_name: str | None, context: object
-) -> Executor[Any] | None:
-    """Parse, validate and coerce, as Strawberry does before it executes."""
-    execution = schema._create_execution_context(  # noqa: SLF001
-        query, {OperationType.SUBSCRIPTION}, variables, context, None, operation_name
-    )
-    extensions = schema.get_extensions()
-    for extension in extensions:
-        extension.execution_context = execution
-    runner = schema.create_extensions_runner(execution, extensions)
-    try:
-        async with runner.operation():
-            failed = await schema._prepare_operation_async(execution, runner)  # noqa: SLF001
-    except (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError):
-        return None
-    if failed is not None:
-        return None
-    executor = schema.execution_context_class.build(
-        schema._schema,  # noqa: SLF001
-        cast("DocumentNode", execution.graphql_document),
-        None,
-        context,
-        variables,
-        execution.operation_name,
-    )
-    return executor if isinstance(executor, Executor) else None
+def _executor(
+    schema: Schema, document: Document, name: str | None, variables: dict[str, Any] | None, context: Context
+) -> Executor[Any] | list[GraphQLError]:
+    """graphql-core's, or what is wrong with the variables."""
+    build = schema.execution_context_class.build
+    return build(schema._schema, document.node, None, context, variables, name)  # noqa: SLF001
 
 
-def _below_the_root_field(executor: Executor[Any]) -> Iterable[Node]:
-    """All of the operation but the arguments of its root field, which name the topic and where to begin."""
-    yield from executor.fragment_definitions.values()
-    yield from executor.operation.directives or ()
-    for node in executor.operation.selection_set.selections:
-        if isinstance(node, FieldNode):
-            yield from node.directives or ()
-            if node.selection_set is not None:
-                yield node.selection_set
-        else:
-            yield node
-
-
-class _Variables(Visitor):
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-
-    def enter_variable(self, node: VariableNode, *_: object) -> None:
-        self.names.add(node.name.value)
+def _printed(result: Any) -> bytes:
+    content: dict[str, Any] = {"data": result.data}
+    if result.errors:
+        content["errors"] = [error.formatted for error in presentable(result.errors)]
+    return orjson.dumps(content)

@@ -20,7 +20,7 @@ from gql.broadcast import Member, next_text
 from gql.context import Context
 from gql.errors import RATE_LIMITED, presentable
 from gql.frames import connection_of
-from gql.selection import Selection, shared
+from gql.selection import Selection, selected
 from repos.errors import MailboxOverflow
 from repos.feed.reading import Reading
 
@@ -163,13 +163,19 @@ class Conversation:
     async def _operate(self, name: str, request: Request) -> None:
         async with self._telling(name):
             arguments = (request.query, request.variables, request.operation_name)
-            found = await shared(cast("Schema", self._view.schema), *arguments, Context(self._context.resources))
+            found = selected(cast("Schema", self._view.schema), *arguments, self._context)
             if found is None:
                 await self._stream(name, request)
                 return
-            selection, reading = found
-            with reading.registered():
-                await self._read(name, selection, reading)
+            selection, source, info = found
+            if isinstance(source, Reading):
+                with source.registered():
+                    await self._read(name, selection, source)
+                return
+            async with aclosing(source):
+                async for event in source:
+                    await self._send(next_text(name, await selection.loaded(event, info)))
+            await self._complete(name)
 
     def _go_on_alone(self, name: str, selection: Selection, reading: Reading[Any], registered: ExitStack) -> None:
         async def go_on() -> None:

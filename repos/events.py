@@ -37,8 +37,7 @@ class CandleEventKind(Enum):
     GAP = "gap"
 
 
-@dataclass(frozen=True, slots=True)
-class CandleEvent:
+class CandleEvent(NamedTuple):
     """`candle` is None for GAP alone, `gap` is set for GAP alone. Reading on from `position` loses nothing."""
 
     kind: CandleEventKind
@@ -47,8 +46,7 @@ class CandleEvent:
     gap: TimeRange | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TradesEvent:
+class TradesEvent(NamedTuple):
     """Trades in the order of writing. `position` is the id of the last raw_trades row among them."""
 
     exchange: str

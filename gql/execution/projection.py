@@ -138,7 +138,9 @@ def _leaf(leaf: Any, value: str, names: dict[str, Any], held: str) -> str:
     """Types that are as they should be go without a call; all others by the type's own coercion."""
     name = f"_{leaf.name}"
     names[name] = _coercion(leaf)
-    quick = {"Decimal": ("decimal", "format({0}, 'f')"), "DateTime": ("datetime", "_instant({0})")}
+    # The exponent of a Decimal's own text is rare, and the plain notation twice as dear.
+    plain = "(text if 'E' not in (text := str({0})) else format({0}, 'f'))"
+    quick = {"Decimal": ("decimal", plain), "DateTime": ("datetime", "_instant({0})")}
     if leaf is GraphQLString:
         quick["String"] = ("str", "{0}")
     elif leaf is GraphQLID:

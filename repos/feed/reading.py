@@ -117,11 +117,12 @@ def candle_events(news: News, position: Position) -> list[CandleEvent]:
     match news:
         case FormingNews(candles=[candle]) if position.newest is None or candle.start_time > position.newest:
             return [CandleEvent(CandleEventKind.FORMING, position, candle)]
-        case CandleNews(revision=revision, candles=[*candles]) if revision > position.revision:
+        case CandleNews(series=series, revision=revision, candles=[*candles]) if revision > position.revision:
             events = []
             for candle in candles:
-                newest = max(position.newest or candle.start_time, candle.start_time)
-                after = Position(candle.series, revision, candle.start_time, newest)
+                start = candle.start_time
+                newest = start if position.newest is None else max(position.newest, start)
+                after = Position(series, revision, start, newest)
                 events.append(written(candle, position, after))
                 position = after
             return events

@@ -1,0 +1,173 @@
+"""A server of subscriptions on the first core: python -m bench.broadcasting KIND TOPICS [URL]. It prints its port.
+
+`raw` sends each of its websockets a text that is ready; `stock` is Strawberry's own view over our schema and feed. The
+news is handed to the feed in this process, as if the database had sent it, and as stdin tells: a number is so many
+events a second of each topic, "flood" as many as are acknowledged by "+", "stop" none.
+"""
+
+import asyncio
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Literal
+
+import uvicorn
+import uvloop
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
+from strawberry.asgi import GraphQL
+from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+
+from bench.cores import pin
+from candleql.server import COMPRESSED, settle
+from gql.app import create_app
+from gql.context import Context, Resources
+from gql.frames import Connection
+from gql.schema import schema
+from repos.domain import Candle, Origin, Series, Timeframe
+from repos.feed.hub import Feed
+from repos.feed.news import CandleNews
+from repos.operations import DatabaseOperations
+
+_WINDOW = 8
+"""Events in flight under flood: enough to keep both processes busy."""
+_QUERY = """subscription ($symbol: String!) { candles(symbol: $symbol, timeframe: "1m", snapshot: 0) {
+  kind cursor candle { startTime open high low close volume tradeCount isFinal } } }"""
+_START = datetime(2024, 1, 1, tzinfo=UTC)
+_TEXT = (
+    '{"id":"1","type":"next","payload":{"data":{"candles":{"kind":"CLOSED","cursor":"%s","candle":{"startTime":'
+    '"2024-01-01T00:00:00.000Z","open":"67000.1","high":"67000.2","low":"67000","close":"67000.1","volume":"%d",'
+    '"tradeCount":1234,"isFinal":true}}}}}'
+)
+_MINUTE = Timeframe("1m")
+_PRICES = (Decimal("67000.1"), Decimal("67000.2"), Decimal(67000), Decimal("67000.1"))
+_Publish = Callable[[int], Awaitable[None]]
+
+
+def subscription(number: int) -> object:
+    """The payload of the message that subscribes to topic `number`."""
+    return {"query": _QUERY, "variables": {"symbol": _series(number).symbol}}
+
+
+def _series(number: int) -> Series:
+    return Series("okx", f"S{number}-USDT", _MINUTE)
+
+
+async def _raw(topics: int) -> None:
+    sockets: list[WebSocket] = []
+
+    async def accept(socket: WebSocket) -> None:
+        await socket.accept("graphql-transport-ws")
+        await socket.receive_text()
+        await socket.send_text('{"type":"connection_ack"}')
+        await socket.receive_text()
+        sockets.append(socket)
+        await socket.receive()
+        sockets.remove(socket)
+
+    async def publish(_: int) -> None:
+        text = _TEXT % ("x" * 56, time.monotonic_ns())
+        for each in sockets.copy():
+            if topics > 1:
+                text = _TEXT % ("x" * 56, time.monotonic_ns())
+            await each.send_text(text)
+
+    await _serve(Starlette(routes=[WebSocketRoute("/graphql", accept)]), publish, "websockets-sansio")
+
+
+async def _ours(topics: int, url: str, *, stock: bool) -> None:
+    async with DatabaseOperations(url) as db, Feed(db) as feed:
+        timeout = timedelta(minutes=1)
+        app = create_app(db, feed, collected=(), bot_heartbeat_timeout=timeout)
+        if stock:
+            view = _Stock(schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL])
+            view.resources = Resources(db, feed, (), timeout)
+            app = Starlette(routes=[WebSocketRoute("/graphql", view)])
+        else:
+            settle()
+
+        async def publish(event: int) -> None:
+            start = _START + event * timedelta(minutes=1)
+            for number in range(topics):
+                key = _series(number)
+                volume, end = Decimal(time.monotonic_ns()), start + timedelta(minutes=1)
+                candle = Candle.stored(*key, *_PRICES, volume, 1234, start, end, Origin.TRADES, True)
+                feed.topics.deliver(CandleNews(key, event, start, start, [candle]))
+
+        await _serve(app, publish, "websockets-sansio" if stock else Connection)
+
+
+class _Stock(GraphQL[Context, None]):
+    resources: Resources
+
+    async def get_context(self, *_: object, **__: object) -> Context:
+        return Context(self.resources)
+
+
+async def _serve(app: Starlette, publish: _Publish, ws: type[asyncio.Protocol] | Literal["websockets-sansio"]) -> None:
+    config = uvicorn.Config(
+        app,
+        ws=ws,
+        lifespan="off",
+        log_level="critical",
+        ws_per_message_deflate=COMPRESSED,
+        ws_ping_interval=None,  # the swarm answers none
+    )
+    server = uvicorn.Server(config)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(server.serve([listener]))
+        print(listener.getsockname()[1], flush=True)
+        await _obey(publish)
+        server.should_exit = True
+
+
+async def _obey(publish: _Publish) -> None:
+    commands = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+    room = asyncio.Semaphore(0)
+    event = 0
+
+    async def steadily(rate: int) -> None:
+        nonlocal event
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            event += 1
+            await publish(event)
+            due += 1 / rate
+            await asyncio.sleep(max(0.0, due - loop.time()))
+
+    async def flood() -> None:
+        nonlocal event
+        while True:
+            await room.acquire()
+            event += 1
+            await publish(event)
+            await asyncio.sleep(0)
+
+    publishing: asyncio.Task[None] | None = None
+    while command := (await commands.readline()).decode().strip():
+        if command == "+":
+            room.release()
+            continue
+        if publishing is not None:
+            publishing.cancel()
+            publishing = None
+        if command == "flood":
+            room = asyncio.Semaphore(_WINDOW)
+            publishing = asyncio.create_task(flood())
+        elif command != "stop":
+            publishing = asyncio.create_task(steadily(int(command)))
+    if publishing is not None:
+        publishing.cancel()
+
+
+if __name__ == "__main__":
+    kind, topics, *url = sys.argv[1:]
+    pin(0)
+    uvloop.run(_raw(int(topics)) if kind == "raw" else _ours(int(topics), *url, stock=kind == "stock"))
