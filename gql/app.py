@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from gql.context import Resources
 from gql.errors import INTERNAL
 from gql.http import is_plain
+from gql.metrics import Metrics
 from gql.view import GraphQLView, json_response, refusal
 from repos.domain import Series
 from repos.feed.hub import Feed
@@ -68,6 +69,7 @@ def create_app(
             WebSocketRoute("/graphql", graphql),
             Route("/healthz", _alive),
             Route("/readyz", ready),
+            Route("/metrics", Metrics(feed).show),
         ],
         exception_handlers={Exception: _failed},
     )

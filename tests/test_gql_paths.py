@@ -36,6 +36,25 @@ async def test_header_tells_how_the_answer_was_made(db, feed, query, path):
     assert response.headers["x-candleql-path"] == path
 
 
+async def test_metrics_tell_how_queries_were_answered(db, feed):
+    async with Client(an_app(db, feed)) as client:
+        before = await metrics(client)
+        for query in (f"{{ {PAGE} {{ nodes {{ open }} }} }}", "{ __typename }", "{ __typename }"):
+            await client.ask(query)
+        after = await metrics(client)
+
+    counted = ['candleql_answers_total{path="fast"}', 'candleql_answers_total{path="Query.__typename"}']
+    assert [after[name] - before.get(name, 0) for name in counted] == [1, 2]
+    assert after['candleql_window_reads_total{found="no"}'] == 1
+    assert after["candleql_subscribers"] == 0
+
+
+async def metrics(client) -> dict[str, float]:
+    text = (await client.http.get("/metrics")).text
+    lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in lines}
+
+
 async def test_header_is_not_sent_unless_wanted(db, feed):
     async with Client(an_app(db, feed)) as client:
         response = await client.http.post("/graphql", json={"query": "{ __typename }"})

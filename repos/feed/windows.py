@@ -8,6 +8,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from typing import TypeVar
 
 from repos.candle_reader import AskedPage, CandlePage, CandleReader
 from repos.domain import Candle, Series
@@ -15,6 +16,8 @@ from repos.events import Position
 from repos.feed.news import CandleNews, News
 from repos.feed.shelf import Shelf
 from repos.feed.topics import Topics
+
+T = TypeVar("T")
 
 MOST_SERIES = 100
 """Of which the least recently asked goes first; 2,000 candles with a selection or two of them take some 2 MB."""
@@ -72,17 +75,30 @@ class Windows:
         self._most = most
         self._windows: OrderedDict[Series, Window] = OrderedDict()
         self._wanted: asyncio.Queue[Window] = asyncio.Queue()
+        self.found = 0
+        self.missed = 0
+        """Reads, since the start."""
+
+    @property
+    def count(self) -> int:
+        """Of series that have a window."""
+        return len(self._windows)
 
     def page(self, asked: AskedPage) -> CandlePage | None:
         """The page, if it lies inside the window of its series; who asks for the newest candles opens that."""
         shelf = self._shelf(asked.series, wanted=_is_newest(asked) and asked.cut.limit <= self._most)
-        return None if shelf is None else shelf.page(asked)
+        return self._counted(None if shelf is None else shelf.page(asked))
 
     def changes(self, position: Position) -> list[tuple[Candle, Position]] | None:
         """What was written after `position`, as MarketDataRepository.changes, if all of it lies inside the window,
         which this opens."""
         shelf = self._shelf(position.series, wanted=self._most > 0)
-        return None if shelf is None else shelf.changes(position)
+        return self._counted(None if shelf is None else shelf.changes(position))
+
+    def _counted(self, read: T | None) -> T | None:
+        self.found += read is not None
+        self.missed += read is None
+        return read
 
     def _shelf(self, series: Series, *, wanted: bool) -> Shelf | None:
         """What may be read; with `wanted` a window is opened where there is none, to be filled soon."""

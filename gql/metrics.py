@@ -1,0 +1,48 @@
+"""What a monitor can scrape at /metrics, in Prometheus' text."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gql.execution.paths import totals
+from repos.feed.hub import Feed
+
+
+class Metrics(Collector):
+    """Those of this process, made when they are asked for: counting costs a request nothing more."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """What Prometheus' library asks for."""
+        answers = CounterMetricFamily(
+            "candleql_answers",
+            "Queries and events by how they were answered: fast, or by graphql-core for the reason told.",
+            labels=["path"],
+        )
+        for path, count in totals.items():
+            answers.add_metric([path], count)
+        yield answers
+        windows = self._feed.windows
+        pages = CounterMetricFamily(
+            "candleql_window_reads", "Reads of candles by whether the window in memory had them.", labels=["found"]
+        )
+        pages.add_metric(["yes"], windows.found)
+        pages.add_metric(["no"], windows.missed)
+        yield pages
+        yield GaugeMetricFamily("candleql_windows", "Series whose newest candles are in memory.", windows.count)
+        yield GaugeMetricFamily("candleql_subscribers", "Subscriptions open here.", self._feed.topics.followers)
+        yield GaugeMetricFamily("candleql_bus_connected", "Whether news arrives.", int(self._feed.connected))
+
+    async def show(self, _: Request) -> Response:
+        """The endpoint."""
+        return Response(generate_latest(self._registry), media_type="text/plain; version=0.0.4")
