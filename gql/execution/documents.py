@@ -53,6 +53,8 @@ class Documents:
     def __init__(self) -> None:
         self._documents: OrderedDict[tuple[GraphQLSchema, str], Document] = OrderedDict()
         self._length = 0
+        self._invalid: tuple[GraphQLSchema, str] | None = None
+        """The last one with mistakes, which will be looked for again while it is answered."""
 
     def get(self, schema: GraphQLSchema, text: str) -> Document | None:
         """The document of `text`; None when it has mistakes, which Strawberry will find and word."""
@@ -60,11 +62,9 @@ class Documents:
         if document is not None:
             self._documents.move_to_end((schema, text))
             return document
-        try:
-            node = parse(text)
-        except (GraphQLError, RecursionError):
-            return None
-        if validate(schema, node, RULES):
+        node = None if self._invalid == (schema, text) else _valid(schema, text)
+        if node is None:
+            self._invalid = schema, text
             return None
         document = Document(schema, node)
         self._keep(schema, text, document)
@@ -78,6 +78,14 @@ class Documents:
         while len(self._documents) > MOST or self._length > MOST_TEXT:
             (_, oldest), _ = self._documents.popitem(last=False)
             self._length -= len(oldest)
+
+
+def _valid(schema: GraphQLSchema, text: str) -> DocumentNode | None:
+    try:
+        node = parse(text)
+    except (GraphQLError, RecursionError):
+        return None
+    return None if validate(schema, node, RULES) else node
 
 
 documents = Documents()
