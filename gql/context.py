@@ -74,7 +74,7 @@ class Context:
 
     async def _pages(self, asked: list[AskedPage]) -> list[CandlePage]:
         """From memory where they lie there, the others from the database."""
-        hot = [self.feed.windows.page(page) for page in asked]
+        hot = await self.feed.windows.pages(asked)
         missed = [page for page, found in zip(asked, hot, strict=True) if found is None]
         read = iter(await self.db.market_data.stored.pages(missed) if missed else ())
         return [next(read) if found is None else found for found in hot]

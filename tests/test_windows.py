@@ -50,7 +50,7 @@ async def until_hot(feed: Feed, db: DatabaseOperations, series: Series = BTC_1M)
     asked = AskedPage.of(series, last=1)
     async with asyncio.timeout(10):
         while True:
-            page = feed.windows.page(asked)
+            [page] = await feed.windows.pages([asked])
             if page is not None and page.position == (await db.market_data.page(series, last=1)).position:
                 return
             await asyncio.sleep(0.001)
@@ -102,12 +102,11 @@ async def test_any_interleaving_of_writes_losses_and_reads_is_answered_as_by_the
                     async with db.engine.begin() as connection:
                         await connection.exec_driver_sql(KILL)
                 case "settle":
-                    feed.windows.page(AskedPage.of(series, last=1))
                     await until_hot(feed, db, series)
                 case "read":
                     times = {name: NOON + n * MINUTE for name, n in what.items() if name != "last"}
                     asked = AskedPage.of(series, last=what["last"], **times)
-                    page = feed.windows.page(asked)
+                    [page] = await feed.windows.pages([asked])
                     [stored] = await db.market_data.stored.pages([asked])
                     if page is not None:
                         from_memory += 1
@@ -129,7 +128,7 @@ async def check_changes(feed: Feed, db: DatabaseOperations, series: Series) -> i
     told = 0
     for position in [*positions, *(position._replace(start=None) for position in positions)]:
         stored = await db.market_data.changes(position, 1000)
-        kept = feed.windows.changes(position)
+        kept = await feed.windows.changes(position)
         if kept is not None:
             told += 1
             assert kept == stored
@@ -141,7 +140,7 @@ async def check_pages(feed: Feed, db: DatabaseOperations, series: Series) -> Non
     asked = asked_pages(series)
     stored = await db.market_data.stored.pages(asked)
     await until_hot(feed, db, series)  # a connection that was killed may have been noticed since
-    answered = [(feed.windows.page(page), other) for page, other in zip(asked, stored, strict=True)]
+    answered = list(zip(await feed.windows.pages(asked), stored, strict=True))
     assert sum(page is not None for page, _ in answered) > len(answered) / 4
     for page, other in answered:
         if page is not None:
@@ -183,21 +182,20 @@ async def test_who_wrote_reads_what_it_wrote(db, feed):
 async def test_window_is_silent_while_news_cannot_arrive(db, feed, elsewhere):
     await db.market_data.upsert_candle(minute(0))
     asked = AskedPage.of(BTC_1M, last=1)
-    feed.windows.page(asked)
     await until_hot(feed, db)
 
     feed._lost.set()
 
-    assert feed.windows.page(asked) is None
+    assert await feed.windows.pages([asked]) == [None]
     await elsewhere.market_data.upsert_candle(minute(1))
     await until_hot(feed, db)
-    assert feed.windows.page(asked).rows[0] == minute(1)
+    [page] = await feed.windows.pages([asked])
+    assert page.rows[0] == minute(1)
 
 
 async def test_what_was_printed_is_kept_and_follows_the_news(db, feed):
     await db.market_data.upsert_candles([minute(n) for n in range(3)])
     asked = AskedPage.of(BTC_1M, last=KEPT)
-    feed.windows.page(asked)
     await until_hot(feed, db)
     printed = []
 
@@ -205,15 +203,16 @@ async def test_what_was_printed_is_kept_and_follows_the_news(db, feed):
         printed.append(len(rows))
         return [orjson.dumps(row[4]).decode() for row in rows]
 
-    def page() -> str:
-        return feed.windows.page(asked).rows.json("closes", texts)
+    async def printed_page() -> str:
+        [page] = await feed.windows.pages([asked])
+        return page.rows.json("closes", texts)
 
-    before = [page(), page()]
+    before = [await printed_page(), await printed_page()]
     await db.market_data.upsert_candles([minute(1, close="7", low=1), minute(3)], force_update=True)
     await until_hot(feed, db)
 
     assert before == ['["101","101","101"]'] * 2
-    assert page() == '["101","7","101","101"]'
+    assert await printed_page() == '["101","7","101","101"]'
     assert printed == [3, 1, 1]
 
 
@@ -222,21 +221,44 @@ async def test_the_series_asked_least_recently_loses_its_window(db, feed, monkey
     series = [Series("okx", symbol, Timeframe("1m")) for symbol in ("A", "B", "C")]
     await db.market_data.upsert_candles([minute(0, key) for key in series])
     for key in (*series[:2], series[0], series[2]):
-        feed.windows.page(AskedPage.of(key, last=1))
         await until_hot(feed, db, key)
 
     assert set(feed.topics.series()) == {series[0], series[2]}
 
 
 async def test_only_the_newest_candles_open_a_window(db, feed):
+    await until_it_hears(feed)
+
     for asked in ({"last": KEPT + 1}, {"first": 1}, {"last": 1, "end": NOON}, {"last": 1, "before": NOON}, {"last": 0}):
-        assert feed.windows.page(AskedPage.of(BTC_1M, **asked)) is None
+        assert await feed.windows.pages([AskedPage.of(BTC_1M, **asked)]) == [None]
 
     assert feed.topics.series() == {}
 
 
 async def test_no_window_is_kept_when_none_is_wanted(db):
     async with Feed(db, hot_candles=0) as feed:
-        assert feed.windows.page(AskedPage.of(BTC_1M, last=1)) is None
+        await until_it_hears(feed)
+
+        assert await feed.windows.pages([AskedPage.of(BTC_1M, last=1)]) == [None]
 
         assert feed.topics.series() == {}
+
+
+async def test_many_who_come_at_once_wait_for_one_reading(db, logging_db, caplog):
+    await db.market_data.upsert_candles([minute(n) for n in range(3)])
+    position = (await db.market_data.page(BTC_1M, last=1)).position
+    async with Feed(logging_db, hot_candles=KEPT) as feed:
+        await until_it_hears(feed)
+        caplog.clear()
+        pages = [feed.windows.pages([AskedPage.of(BTC_1M, last=2)]) for _ in range(20)]
+        found = await asyncio.gather(*pages, *(feed.windows.changes(position) for _ in range(20)))
+
+    assert [len(page.rows) for [page] in found[:20]] == [2] * 20
+    assert found[20:] == [[]] * 20
+    assert len([text for text in caplog.messages if "market_data" in text]) == 1
+
+
+async def until_it_hears(feed: Feed) -> None:
+    async with asyncio.timeout(10):
+        while feed._complete() is None:
+            await asyncio.sleep(0.001)

@@ -39,13 +39,14 @@ class Feed(Receiver):
         async def past() -> AsyncIterator[tuple[Position, CandleEvent | None]]:
             if after is None:
                 asked = AskedPage.of(series, last=snapshot)
-                page = self.windows.page(asked) or (await self._db.market_data.stored.pages([asked]))[0]
+                [hot] = await self.windows.pages([asked])
+                page = hot or (await self._db.market_data.stored.pages([asked]))[0]
                 reached = page.position
                 for candle in page.rows:
                     yield reached, CandleEvent(CandleEventKind.SNAPSHOT, reached, candle)
             else:
                 reached = after
-                kept = self.windows.changes(after)
+                kept = await self.windows.changes(after)
                 for candle, position in kept or ():
                     yield position, written(candle, reached, position)
                     reached = position

@@ -30,6 +30,8 @@ SILENCE = 10.0
 REPORTED = timedelta(seconds=15)
 """A collector that missed three reports of its channels is no longer shown."""
 HOT_CANDLES = 2_000
+FILLED_AT_ONCE = 4
+"""Windows that are read side by side."""
 _READ_ROWS = 2_000
 
 log = structlog.get_logger(__name__)
@@ -103,7 +105,7 @@ class Receiver:
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            for work in (self._listen, self._hand_out, self._send, self._look, self._fill):
+            for work in (self._listen, self._hand_out, self._send, self._look, *[self._fill] * FILLED_AT_ONCE):
                 tasks.create_task(work())
 
     async def _listen(self) -> None:

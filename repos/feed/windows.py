@@ -6,7 +6,7 @@ nothing and the database is asked.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TypeVar
 
@@ -29,6 +29,8 @@ class Window:
     def __init__(self, series: Series, topics: Topics) -> None:
         self.series = series
         self.shelf: Shelf | None = None
+        self.settled = asyncio.Event()
+        """It was filled, or closed."""
         self._early: list[CandleNews] = []
         self._following = ExitStack()
         self._following.enter_context(topics.follow([series], self._deliver, count=0))
@@ -39,8 +41,11 @@ class Window:
         for news in self._early:
             self._deliver(news)
         self._early.clear()
+        self.settled.set()
 
     def close(self) -> None:
+        self.shelf = None
+        self.settled.set()
         self._following.close()
 
     def _deliver(self, news: News) -> None:
@@ -84,32 +89,50 @@ class Windows:
         """Of series that have a window."""
         return len(self._windows)
 
-    def page(self, asked: AskedPage) -> CandlePage | None:
-        """The page, if it lies inside the window of its series; who asks for the newest candles opens that."""
-        shelf = self._shelf(asked.series, wanted=_is_newest(asked) and asked.cut.limit <= self._most)
-        return self._counted(None if shelf is None else shelf.page(asked))
+    async def pages(self, asked: Sequence[AskedPage]) -> list[CandlePage | None]:
+        """Those that lie inside the windows of their series; who asks for the newest candles opens one."""
+        windows = [self._window(page.series, wanted=self._holds(page)) for page in asked]
+        shelves = [await self._shelf(window) for window in windows]
+        pages = zip(asked, shelves, strict=True)
+        return [self._counted(None if shelf is None else shelf.page(page)) for page, shelf in pages]
 
-    def changes(self, position: Position) -> list[tuple[Candle, Position]] | None:
+    async def changes(self, position: Position) -> list[tuple[Candle, Position]] | None:
         """What was written after `position`, as MarketDataRepository.changes, if all of it lies inside the window,
         which this opens."""
-        shelf = self._shelf(position.series, wanted=self._most > 0)
+        shelf = await self._shelf(self._window(position.series, wanted=self._most > 0))
         return self._counted(None if shelf is None else shelf.changes(position))
+
+    def _holds(self, asked: AskedPage) -> bool:
+        """Whether a window, when it is filled, holds that page."""
+        is_newest = asked.cut.backward and asked.end is None and asked.cut.before is None
+        return is_newest and 0 < asked.cut.limit <= self._most
 
     def _counted(self, read: T | None) -> T | None:
         self.found += read is not None
         self.missed += read is None
         return read
 
-    def _shelf(self, series: Series, *, wanted: bool) -> Shelf | None:
-        """What may be read; with `wanted` a window is opened where there is none, to be filled soon."""
+    def _window(self, series: Series, *, wanted: bool) -> Window | None:
+        """The window of the series; if there is none and one is `wanted`, it is opened."""
         window = self._windows.get(series)
         if window is None:
-            if wanted:
-                self._open(series)
+            if wanted and self._connection() is not None:
+                window = self._windows[series] = Window(series, self._topics)
+                self._wanted.put_nowait(window)
+                if len(self._windows) > MOST_SERIES:
+                    self._close(next(iter(self._windows)))
+        else:
+            self._windows.move_to_end(series)
+        return window
+
+    async def _shelf(self, window: Window | None) -> Shelf | None:
+        """What may be read. Many who come at once wait for one reading of the database."""
+        if window is None:
             return None
-        self._windows.move_to_end(series)
+        if window.shelf is None:
+            await window.settled.wait()
         shelf = window.shelf
-        if shelf is None or shelf.revision < self._written.get(series, 0) or self._connection() is None:
+        if shelf is None or shelf.revision < self._written.get(window.series, 0) or self._connection() is None:
             return None
         return shelf
 
@@ -136,17 +159,7 @@ class Windows:
             revisions = [revision for revision, _ in rows]
             window.fill(Shelf(series, position.revision, [row for _, row in rows], revisions, older, self._most))
 
-    def _open(self, series: Series) -> None:
-        self._windows[series] = window = Window(series, self._topics)
-        self._wanted.put_nowait(window)
-        if len(self._windows) > MOST_SERIES:
-            self._close(next(iter(self._windows)))
-
     def _close(self, series: Series) -> None:
         window = self._windows.pop(series, None)
         if window is not None:
             window.close()
-
-
-def _is_newest(asked: AskedPage) -> bool:
-    return asked.cut.backward and asked.cut.limit > 0 and asked.end is None and asked.cut.before is None
