@@ -11,12 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from repos.base import DRIVER_ERRORS, translated
 from repos.feed.news import Decoder, News, encode
+from repos.hot import Hot
 
 CHANNEL = "candleql"
 
 _pieces = sa.func.unnest(sa.bindparam("pieces", type_=ARRAY(sa.Text))).column_valued("piece")
 # The aggregate makes one small row of the many void ones.
-_NOTIFY = sa.select(sa.func.count(sa.func.pg_notify(CHANNEL, _pieces)))
+_NOTIFY = Hot(sa.select(sa.func.count(sa.func.pg_notify(CHANNEL, _pieces))))
 _NO_WAIT = sa.text("SET LOCAL synchronous_commit TO off")
 
 log = structlog.get_logger(__name__)
@@ -34,7 +35,7 @@ class Bus:
         """Send news when the transaction of `connection` commits."""
         pieces = [piece for item in news for piece in encode(item)]
         if pieces:
-            await connection.execute(_NOTIFY, {"pieces": pieces})
+            await _NOTIFY.fetch(connection, {"pieces": pieces})
 
     async def publish(self, *news: News) -> None:
         """Send news that no row stands behind, so the commit need not wait for the disk.
