@@ -16,6 +16,7 @@ from bench.database import SYMBOLS
 from bench.floor import floor
 from bench.plain import plain
 from candleql.logs import configure_logs
+from candleql.server import settle
 from gql.app import create_app
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
@@ -27,7 +28,8 @@ async def _serve(name: str, url: str) -> None:
         if name == "ours":
             db = await stack.enter_async_context(DatabaseOperations(url))
             feed = await stack.enter_async_context(Feed(db))
-            app = create_app(db, feed, collected=(), bot_heartbeat_timeout=timedelta(seconds=60))
+            app = create_app(db, feed, collected=(), bot_heartbeat_timeout=timedelta(seconds=60), show_path=True)
+            settle()
         elif name == "floor":
             app = floor(await stack.enter_async_context(asyncpg.create_pool(url, min_size=1, max_size=20)))
             app.state.symbols = SYMBOLS

@@ -6,18 +6,40 @@ from uuid import uuid4
 
 import structlog
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
 
 from gql.context import Resources
 from gql.errors import INTERNAL
+from gql.http import is_plain
 from gql.view import GraphQLView, json_response, refusal
 from repos.domain import Series
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
 
 log = structlog.get_logger(__name__)
+
+
+class App(Starlette):
+    """Answers the plain queries itself, past Starlette, whose middleware and routes take as long as a small answer."""
+
+    graphql: GraphQLView
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == "/graphql" and is_plain(scope):
+            try:
+                unanswered = await self.graphql.posted(scope, receive, send)
+            except ClientDisconnect:
+                return
+            except Exception as error:  # noqa: BLE001 -- Starlette, which would mask it, comes later
+                await (await _failed(None, error))(scope, receive, send)
+                return
+            if unanswered is None:
+                return
+            receive = unanswered
+        await super().__call__(scope, receive, send)
 
 
 def create_app(
@@ -31,8 +53,8 @@ def create_app(
     """The application over an open database and a running feed, which stay their maker's to close.
 
     `collected` are the series that collectors are configured to follow: markets shows them before their first candle.
-    `show_path` adds the header x-candleql-path to answers, for benchmarks and tests: whether their lists were projected
-    ("fast"), or the reasons why not.
+    `show_path` adds the header x-candleql-path to answers, for benchmarks and tests: whether a compiled operation
+    answered ("fast"), or the reason why not.
     """
     graphql = GraphQLView(Resources(db, feed, frozenset(collected), bot_heartbeat_timeout), show_path=show_path)
 
@@ -40,7 +62,7 @@ def create_app(
         answers = await db.health_check()
         return json_response({"ready": answers}, 200 if answers else 503)
 
-    return Starlette(
+    app = App(
         routes=[
             Route("/graphql", graphql),
             WebSocketRoute("/graphql", graphql),
@@ -49,13 +71,15 @@ def create_app(
         ],
         exception_handlers={Exception: _failed},
     )
+    app.graphql = graphql
+    return app
 
 
 async def _alive(_: Request) -> Response:
     return json_response({"alive": True})
 
 
-async def _failed(_: Request, error: Exception) -> Response:
+async def _failed(_: Request | None, error: Exception) -> Response:
     """What no one foresaw, outside of an operation."""
     request_id = uuid4().hex
     log.error("Request failed", request_id=request_id, exc_info=error)

@@ -7,23 +7,15 @@ from typing import Any, Generic, TypeVar, cast
 import strawberry
 
 from gql.cursors import live_cursor
+from gql.edges import Edge, StoredEdges
 from gql.scalars import BigInt
 from gql.types import LIVE_CURSOR, Bot, Candle, Instrument, RawTrade, shown
 from repos import domain
+from repos.candle_reader import CandlePage
 from repos.domain import Page
-from repos.market_data import CandlePage
+from repos.stored import StoredCandles
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Edge(Generic[T]):
-    node: T
-    cursor_of: Callable[[T], str]
-
-    @property
-    def cursor(self) -> str:
-        return self.cursor_of(self.node)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +30,11 @@ class Connection(Generic[T]):
         return self.page.rows
 
     @property
-    def edges(self) -> list[Edge[T]]:
-        return [Edge(row, self.cursor_of) for row in self.page.rows]
+    def edges(self) -> Sequence[Edge[T]]:
+        rows = self.page.rows
+        if isinstance(rows, StoredCandles):
+            return StoredEdges(rows, self.cursor_of)
+        return [Edge(row, self.cursor_of) for row in rows]
 
     @property
     def page_info(self) -> "Connection[T]":

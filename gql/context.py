@@ -1,18 +1,24 @@
 """What a resolver can reach."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import strawberry
 from starlette.status import WS_1013_TRY_AGAIN_LATER
 from starlette.websockets import WebSocket, WebSocketState
 from strawberry.dataloader import DataLoader
 
-from gql.execution.paths import Paths
-from repos.domain import Candle, Instrument, Series
+from gql.execution.paths import Path
+from repos.candle_reader import AskedPage, CandlePage
+from repos.domain import Instrument, Series
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
+from repos.stored import StoredCandle
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 InstrumentKey = tuple[str, str]
 """Exchange and symbol."""
@@ -28,7 +34,7 @@ class Resources:
     bot_heartbeat_timeout: timedelta
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context:
     """One request's; a websocket has one for all its operations.
 
@@ -37,13 +43,8 @@ class Context:
 
     resources: Resources
     websocket: WebSocket | None = None
-    paths: Paths = field(default_factory=Paths)
-    latest_candle: DataLoader[Series, Candle | None] = field(init=False)
-    instrument: DataLoader[InstrumentKey, Instrument | None] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "latest_candle", DataLoader(self._latest_candles, cache=False))
-        object.__setattr__(self, "instrument", DataLoader(self._instruments, cache=False))
+    path: Path = field(default_factory=Path)
+    _loaders: dict[str, DataLoader[Any, Any]] = field(default_factory=dict)
 
     @property
     def db(self) -> DatabaseOperations:
@@ -59,13 +60,41 @@ class Context:
         if socket and WebSocketState.DISCONNECTED not in (socket.client_state, socket.application_state):
             await socket.close(WS_1013_TRY_AGAIN_LATER, "Too slow; resume from the last cursor")
 
-    async def _latest_candles(self, series: list[Series]) -> Sequence[Candle | None]:
-        found = await self.db.market_data.latest(list(dict.fromkeys(series)))
-        return [found.get(key) for key in series]
+    @property
+    def candle_page(self) -> DataLoader[AskedPage, CandlePage]:
+        return self._loaders.get("page") or self._loader("page", self._pages)
 
-    async def _instruments(self, keys: list[InstrumentKey]) -> Sequence[Instrument | None]:
-        found = await self.db.instruments.get_many(list(dict.fromkeys(keys)))
+    @property
+    def latest_candle(self) -> DataLoader[Series, StoredCandle | None]:
+        return self._loaders.get("latest") or self._loader("latest", _each(self.db.market_data.stored.newest))
+
+    @property
+    def instrument(self) -> DataLoader[InstrumentKey, Instrument | None]:
+        return self._loaders.get("instrument") or self._loader("instrument", _each(self.db.instruments.get_many))
+
+    async def _pages(self, asked: list[AskedPage]) -> list[CandlePage]:
+        """From memory where they lie there, the others from the database."""
+        hot = [self.feed.windows.page(page) for page in asked]
+        missed = [page for page, found in zip(asked, hot, strict=True) if found is None]
+        read = iter(await self.db.market_data.stored.pages(missed) if missed else ())
+        return [next(read) if found is None else found for found in hot]
+
+    def _loader(self, name: str, load: Callable[[list[Any]], Awaitable[Sequence[Any]]]) -> DataLoader[Any, Any]:
+        async def load_once(keys: list[Any]) -> Sequence[Any]:
+            loader.clear_all()
+            return await load(keys)
+
+        # Equal keys of one batch share what they load, and nothing is remembered after it.
+        loader = self._loaders[name] = DataLoader(load_once)
+        return loader
+
+
+def _each(find: Callable[[Sequence[K]], Awaitable[dict[K, V]]]) -> Callable[[list[K]], Awaitable[list[V | None]]]:
+    async def load(keys: list[K]) -> list[V | None]:
+        found = await find(keys)
         return [found.get(key) for key in keys]
+
+    return load
 
 
 Info = strawberry.Info[Context, None]

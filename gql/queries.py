@@ -36,10 +36,12 @@ from gql.context import Info
 from gql.cursors import BotCursor, CandleCursor, InstrumentCursor, RawTradeCursor, decoded, encoded
 from gql.status import Health, Stats
 from repos import domain, events
+from repos.bot_reader import StoredBot
 from repos.bots import NAME_LIMIT
+from repos.candle_reader import AskedPage, CandleColumns
 from repos.domain import Bot, BotStatus, Candle, Instrument, Market, RawTrade, Series, label
 from repos.keyset import DEFAULT
-from repos.market_data import CandleColumns
+from repos.stored import StoredCandle
 
 SHORT_PAGE = 100
 """Bots and instruments on a page when no number is asked for."""
@@ -70,18 +72,17 @@ class Query:
         last: Last = UNSET,
         before: Before = UNSET,
     ) -> CountedConnection[Candle]:
-        db = info.context.db.market_data
         series = Series.of(exchange, symbol, timeframe)
         window: dict[str, Any] = {"start": given("start", start), "end": given("end", end)}
 
         def place(name: str, cursor: str) -> datetime:
             return decoded(name, cursor, CandleCursor, **series._asdict()).start
 
-        page = await db.stored_page(series, **window, **paging(first, after, last, before, place))
+        asked = AskedPage.of(series, **window, **paging(first, after, last, before, place))
         return CountedConnection(
-            page,
+            await info.context.candle_page.load(asked),
             lambda candle: encoded(CandleCursor(*series, candle.start_time)),
-            lambda: db.count(series, **window),
+            lambda: info.context.db.market_data.count(series, **window),
         )
 
     @strawberry.field(
@@ -103,7 +104,7 @@ class Query:
         last: Last = UNSET,
     ) -> CandleColumns:
         newest = given("last", last)
-        return await info.context.db.market_data.columns(
+        return await info.context.db.market_data.stored.columns(
             Series.of(exchange, symbol, timeframe),
             start=given("start", start),
             end=given("end", end),
@@ -115,7 +116,7 @@ class Query:
     )
     async def latest_candle(
         self, info: Info, *, exchange: Exchange = "okx", symbol: Symbol, timeframe: TimeframeOf
-    ) -> Candle | None:
+    ) -> StoredCandle | None:
         return await info.context.latest_candle.load(Series.of(exchange, symbol, timeframe))
 
     @strawberry.field(
@@ -180,7 +181,7 @@ class Query:
         after: After = UNSET,
         last: Last = UNSET,
         before: Before = UNSET,
-    ) -> CountedConnection[Bot]:
+    ) -> CountedConnection[StoredBot]:
         db = info.context.db.bots
         chosen: dict[str, Any] = {
             "status": given("status", status),
@@ -190,7 +191,7 @@ class Query:
         if cut["first"] is None and cut["last"] is None:
             backward = cut["before"] is not None and cut["after"] is None
             cut["last" if backward else "first"] = SHORT_PAGE
-        page = await db.page(**chosen, **cut)
+        page = await db.stored.page(**chosen, **cut)
         return CountedConnection(page, lambda bot: encoded(BotCursor(bot.id)), lambda: db.count(**chosen))
 
     @strawberry.field(

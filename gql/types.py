@@ -12,9 +12,10 @@ from gql.context import Info
 from gql.cursors import TapeCursor, encoded, live_cursor
 from gql.scalars import BigInt
 from repos import domain, events
+from repos.candle_reader import CandleColumns
 from repos.domain import BotStatus, Origin, Side, Timeframe
 from repos.events import BotEventKind, CandleEventKind
-from repos.market_data import CandleColumns
+from repos.stored import StoredCandle
 
 EXCHANGE = "The exchange's name, such as okx."
 SYMBOL = "The exchange's own name of the instrument, such as BTC-USDT or BTC-USDT-SWAP."
@@ -141,7 +142,7 @@ class TradesEvent:
     gap: TimeRange | None = shown("Trades in this range are missing and could not be recovered yet.")
 
 
-def _latest_candle(root: strawberry.Parent[domain.Bot | domain.Market], info: Info) -> Awaitable[domain.Candle | None]:
+def _latest_candle(root: strawberry.Parent[domain.Bot | domain.Market], info: Info) -> Awaitable[StoredCandle | None]:
     return info.context.latest_candle.load(root.series)
 
 

@@ -20,8 +20,14 @@ from strawberry.types.graphql import OperationType
 from gql.broadcast import Broadcasts
 from gql.context import Context, Resources
 from gql.errors import BAD_USER_INPUT
-from gql.schema import schema
+from gql.execution.documents import documents
+from gql.execution.operation import NotCompiled
+from gql.http import body_of, replayed, request_of, send_json
+from gql.schema import Schema, schema
 from gql.sockets import Conversation
+
+PATH_HEADER = b"x-candleql-path"
+_CONTEXT = "candleql.context"
 
 
 def json_response(content: object, status: int = 200) -> Response:
@@ -52,8 +58,41 @@ class GraphQLView(GraphQL[Context, None]):
             response = refusal(error.status_code, error.reason, code=BAD_USER_INPUT)
         await response(scope, receive, send)
 
+    async def posted(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
+        """Answer a POST that is plain (gql.http), if a compiled operation can; otherwise return its `receive` again.
+
+        Raises:
+            ClientDisconnect: The client went away.
+        """
+        body = await body_of(receive)
+        context = scope[_CONTEXT] = Context(self._resources)
+        request = request_of(body)
+        result = request and await self._compiled(request.query, request.variables, request.operation_name, context)
+        if not result:
+            return replayed(body, receive)
+        shown = [(PATH_HEADER, str(context.path).encode())] if self._show_path else []
+        await send_json(send, self.content_of(result), shown)
+        return None
+
+    async def _compiled(
+        self, query: str, variables: dict[str, Any] | None, operation_name: str | None, context: Context
+    ) -> ExecutionResult | None:
+        """The answer of a compiled operation; None when Strawberry and graphql-core are to answer."""
+        document = documents.get(cast("Schema", self.schema)._schema, query)  # noqa: SLF001
+        if document is None:
+            return None
+        try:
+            result = await document.operation(operation_name).answer(context, variables or {})
+        except NotCompiled as reason:
+            context.path.fell_back(str(reason))
+            return None
+        context.path.fast()
+        return result
+
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:  # noqa: ARG002
-        return Context(self._resources, request if isinstance(request, WebSocket) else None)
+        if isinstance(request, WebSocket):
+            return Context(self._resources, request)
+        return cast("Context", request.scope.get(_CONTEXT)) or Context(self._resources)
 
     async def execute_single(
         self,
@@ -65,14 +104,17 @@ class GraphQLView(GraphQL[Context, None]):
         request_data: GraphQLRequestData,
     ) -> ExecutionResult:
         # Strawberry would execute a subscription as if it were a query, and fail for want of a result.
+        query, variables, name = request_data.query, request_data.variables, request_data.operation_name
+        if query and context.path.reason is None and (result := await self._compiled(query, variables, name, context)):
+            return self._with_path(result, sub_response, context)
         allowed = OperationType.from_http(request_adapter.method) - {OperationType.SUBSCRIPTION}
         try:
             result = await self.schema.execute(
-                request_data.query,
-                variable_values=request_data.variables,
+                query,
+                variable_values=variables,
                 context_value=context,
                 root_value=root_value,
-                operation_name=request_data.operation_name,
+                operation_name=name,
                 allowed_operation_types=allowed,
                 operation_extensions=request_data.extensions,
             )
@@ -85,8 +127,11 @@ class GraphQLView(GraphQL[Context, None]):
             if error.operation_type is OperationType.SUBSCRIPTION:
                 reason = "A subscription wants a websocket (graphql-transport-ws) or Accept: text/event-stream"
             raise HTTPException(400, reason) from error
+        return self._with_path(result, sub_response, context)
+
+    def _with_path(self, result: ExecutionResult, response: Response, context: Context) -> ExecutionResult:
         if self._show_path:
-            sub_response.headers["x-candleql-path"] = str(context.paths)
+            response.headers[PATH_HEADER.decode()] = str(context.path)
         return result
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
@@ -100,6 +145,14 @@ class GraphQLView(GraphQL[Context, None]):
         if not isinstance(parsed, dict):
             raise HTTPException(400, "The body, variables and extensions must be JSON objects")
         return parsed
+
+    @staticmethod
+    def content_of(result: ExecutionResult) -> dict[str, Any]:
+        """What is sent of a result."""
+        content: dict[str, Any] = {"data": result.data}
+        if result.errors:
+            content["errors"] = [error.formatted for error in result.errors]
+        return content
 
     def encode_json(self, data: object) -> bytes:
         return orjson.dumps(data)

@@ -30,8 +30,9 @@ def typed(table: sa.Table, names: Iterable[str]) -> dict[str, Any]:
 def filled(names: Sequence[str], rows: Iterable[Sequence[Any]], json: Collection[str] = ()) -> dict[str, str]:
     """The parameters of `arrays` for `rows`, at least one, which are in the order of `names`.
 
-    Values are strings, numbers or aware datetimes; None is NULL where the others are numbers. Columns named in `json`
-    are JSONB: their values are JSON texts, one value each (where they are more, the other columns end in NULLs).
+    Values are strings, numbers or instants, as aware datetimes or as microseconds since 2000 (repos.wire); None is NULL
+    where the others are numbers. Columns named in `json` are JSONB: their values are JSON texts, one value each (where
+    they are more, the other columns end in NULLs).
     """
     columns = zip(names, zip(*rows, strict=True), strict=True)
     return {f"{name}_array": f"[{','.join(column)}]" if name in json else _text(column) for name, column in columns}

@@ -7,16 +7,19 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from structlog.typing import FilteringBoundLogger
 
-from repos import keyset
 from repos.base import BaseRepository
+from repos.bot_reader import BotReader
 from repos.domain import Bot, BotStatus, InvalidValue, Page, Timeframe, exact, instant, label
 from repos.errors import Conflict
 from repos.events import BotEventKind
+from repos.feed.bus import Bus
 from repos.feed.news import BotNews
 from repos.json_text import json_text
 from repos.tables import bots as t
+from repos.wire import WireConnections
 
 NAME_LIMIT = 128
 CONFIG_BYTES = 64 * 1024
@@ -101,6 +104,10 @@ def _like(status: BotStatus | None, symbol: str | None) -> list[sa.ColumnElement
 class BotRepository(BaseRepository):
     """Stored bots. Every change is announced in its own transaction."""
 
+    def __init__(self, engine: AsyncEngine, bus: Bus, logger: FilteringBoundLogger, wire: WireConnections) -> None:
+        super().__init__(engine, bus, logger)
+        self.stored = BotReader(engine, bus, logger, wire)
+
     async def add(self, data: Mapping[str, Any]) -> Bot:
         """Store a new bot out of its fields: name (unique), strategy_name, symbol, timeframe, and unless they shall be
         "okx", "inactive", 0 and {}: exchange, status, virtual_balance and config.
@@ -184,28 +191,15 @@ class BotRepository(BaseRepository):
             self._log.info(f"Deleted bot: {bot.name}", id=bot_id)
         return bool(bots)
 
-    async def page(
-        self,
-        *,
-        status: BotStatus | None = None,
-        symbol: str | None = None,
-        first: int | None = None,
-        after: int | None = None,
-        last: int | None = None,
-        before: int | None = None,
-    ) -> Page[Bot]:
-        """A page of those bots, by ascending id; after and before are ids. Pages as repos.keyset.cut says.
+    async def page(self, **asked: Any) -> Page[Bot]:
+        """The page that BotReader.page(**asked) reads, of Bots.
 
         Raises:
             InvalidValue: first or last is wrong.
             DatabaseOperationError: The database failed.
         """
-        cut = keyset.cut(first, last, None if after is None else (after,), None if before is None else (before,))
-        query = keyset.statement(list(t.c), [t.c.id], _like(status, symbol), cut)
-        async with self._transaction("reading a page of bots") as connection:
-            rows = (await connection.execute(query)).all()
-        found, has_next, has_previous = keyset.trimmed(rows, cut)
-        return Page([_bot(values) for values in found], has_next, has_previous)
+        found = await self.stored.page(**asked)
+        return Page([row.bot for row in found.rows], found.has_next, found.has_previous)
 
     async def count(self, status: BotStatus | None = None, symbol: str | None = None) -> int:
         """How many bots there are of that status and symbol.

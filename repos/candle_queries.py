@@ -4,14 +4,16 @@ from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import aggregate_order_by, asyncpg
 
 from repos import keyset
 from repos.arrays import arrays, typed
 from repos.domain import Series
+from repos.hot import Hot
 from repos.revisions import COLUMNS, KEY, VALUES
 from repos.tables import market_data as t
 from repos.tables import series as s
+
+NUMBERS = VALUES[:5]
 
 
 def of(series: Series) -> list[sa.ColumnElement[bool]]:
@@ -27,43 +29,83 @@ def between(series: Series, start: Any, end: Any) -> list[sa.ColumnElement[bool]
     return conditions
 
 
-def written(series: Series) -> list[sa.ColumnElement[Any]]:
+def written(series: Series, each_of: sa.FromClause | None = None) -> list[sa.ColumnElement[Any]]:
     """The series' revision and newest start, as scalar subqueries: read in the statement that reads the rows."""
     at = (s.c.exchange == series.exchange, s.c.symbol == series.symbol, s.c.timeframe == series.timeframe)
-    return [
-        sa.select(column).where(*at).scalar_subquery().label(column.name) for column in (s.c.revision, s.c.last_time)
-    ]
+    made: list[sa.ColumnElement[Any]] = []
+    for column in (s.c.revision, s.c.last_time):
+        query = sa.select(column).where(*at)
+        made.append((query if each_of is None else query.correlate(each_of)).scalar_subquery().label(column.name))
+    return made
+
+
+BESIDE = 2
+"""So many are the scalars of `written`."""
 
 
 @lru_cache(maxsize=32)
-def page_statement(given: frozenset[str], backward: bool) -> tuple[str, list[str], dict[str, Any]]:
-    """A page with values for the names in `given`, the names of its arguments in their order, and those it brings."""
+def page_statement(given: frozenset[str], backward: bool) -> Hot:
+    """A page with values for the names in `given`: of a series' names, those, and `limit`."""
     key = _asked_series()
-    place = {name: _bound(name) if name in given else None for name in ("start", "end", "after", "before")}
-    after, before = ((column,) if (column := place[name]) is not None else None for name in ("after", "before"))
-    cut = keyset.Cut(sa.bindparam("limit", type_=sa.Integer), backward, after, before)
-    conditions = between(key, place["start"], place["end"])
-    query = keyset.statement(COLUMNS, [t.c.start_time], conditions, cut, written(key))
-    compiled: Any = query.compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]
-    return str(compiled), compiled.positiontup, compiled.params
+    cut = _cut(sa.bindparam("limit", type_=sa.Integer), backward, {name: _bound(name) for name in given})
+    times = [_bound(name) if name in given else None for name in ("start", "end")]
+    return Hot(keyset.statement(COLUMNS, [t.c.start_time], between(key, *times), cut, written(key)))
+
+
+@lru_cache(maxsize=32)
+def pages_statement(given: frozenset[str], backward: bool) -> Hot:
+    """As page_statement, for many at once: all are arrays, and `place` numbers the pages."""
+    instants = dict.fromkeys(sorted(given), t.c.start_time.type)
+    asked = arrays({"place": sa.Integer(), **typed(t, KEY), "limit": sa.Integer(), **instants})
+    key = Series(*(asked.c[name] for name in KEY))  # type: ignore[arg-type]
+    cut = _cut(asked.c["limit"], backward, {name: asked.c[name] for name in given})
+    times = [asked.c[name] if name in given else None for name in ("start", "end")]
+    beside = [*written(key, asked), asked.c.place]
+    return Hot(keyset.statement(COLUMNS, [t.c.start_time], between(key, *times), cut, beside, asked))
+
+
+def _cut(limit: Any, backward: bool, given: dict[str, Any]) -> keyset.Cut:
+    after, before = ((given[name],) if name in given else None for name in ("after", "before"))
+    return keyset.Cut(limit, backward, after, before)
+
+
+@lru_cache(maxsize=1)
+def window_statement() -> Hot:
+    """Revision and newest start of a series, the last revision of what is older than its newest `limit` candles, and
+    those, each with its revision; without any their columns are null."""
+    key = _asked_series()
+    limit = sa.bindparam("limit", type_=sa.Integer)
+    page = sa.select(t.c.revision, *COLUMNS).where(*of(key)).order_by(t.c.start_time.desc()).limit(limit).cte("page")
+    oldest = sa.select(sa.func.min(page.c.start_time)).scalar_subquery()
+    older = sa.select(t.c.revision).where(*of(key), t.c.start_time < oldest).order_by(t.c.revision.desc()).limit(1)
+    head = sa.select(*written(key), older.scalar_subquery().label("older")).subquery("head")
+    return Hot(sa.select(head, page).select_from(head.outerjoin(page, sa.true())).order_by(page.c.start_time))
+
+
+@lru_cache(maxsize=1)
+def newest_statement() -> Hot:
+    """The newest candle of one series."""
+    return Hot(sa.select(*COLUMNS).where(*of(_asked_series())).order_by(t.c.start_time.desc()).limit(1))
 
 
 @lru_cache(maxsize=4)
-def columns_statement(given: frozenset[str]) -> sa.Select[Any]:
-    """Revision and newest start of a series, then its columns as arrays: one row is read faster than a thousand."""
+def columns_statement(given: frozenset[str]) -> Hot:
+    """Revision and newest start of a series, then columns of its candles, the newest first, as one row: that is read
+    faster than a thousand. The five numbers of all candles are one text, separated by commas."""
     key = _asked_series()
     start, end = (_bound(name) if name in given else None for name in ("start", "end"))
-    time = (sa.extract("epoch", t.c.start_time) * 1000).cast(sa.Double).label("time")
-    floats = [t.c[name].cast(sa.Double).label(name) for name in VALUES[:5]]
     rows = (
-        sa.select(t.c.start_time, time, *floats, t.c.trade_count)
+        sa.select(t.c.start_time, *(t.c[name] for name in NUMBERS), t.c.trade_count)
         .where(*between(key, start, end))
         .order_by(t.c.start_time.desc())
         .limit(sa.bindparam("limit", type_=sa.Integer))
         .subquery("page")
     )
-    columns = [sa.func.array_agg(aggregate_order_by(column, rows.c.start_time)) for column in list(rows.c)[1:]]
-    return sa.select(*written(key), *columns)
+    comma: sa.ColumnElement[str] = sa.literal_column("','")
+    numbers = sa.func.string_agg(sa.func.concat_ws(comma, *(rows.c[name] for name in NUMBERS)), comma)
+    # Aggregates take the rows as they come from the subquery.
+    columns = (sa.func.array_agg(rows.c.start_time), numbers, sa.func.array_agg(rows.c.trade_count))
+    return Hot(sa.select(*written(key), *columns))
 
 
 def _asked_series() -> Any:
@@ -76,8 +118,8 @@ def _bound(name: str) -> sa.BindParameter[Any]:
 
 
 @lru_cache(maxsize=1)
-def states_statement() -> sa.Select[Any]:
-    """Series as arrays, each with its revision, its newest start and its newest candle. To build it takes a ms."""
+def states_statement() -> Hot:
+    """Series as arrays, each with its revision, its newest start and its newest candle."""
     asked = arrays(typed(t, KEY))
     newest = (
         sa.select(*COLUMNS)
@@ -88,4 +130,4 @@ def states_statement() -> sa.Select[Any]:
     )
     same = sa.and_(*(s.c[name] == asked.c[name] for name in KEY))
     joined = asked.outerjoin(s, same).outerjoin(newest, sa.true())
-    return sa.select(asked, sa.func.coalesce(s.c.revision, 0), s.c.last_time, newest).select_from(joined)
+    return Hot(sa.select(asked, sa.func.coalesce(s.c.revision, 0), s.c.last_time, newest).select_from(joined))

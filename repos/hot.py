@@ -1,6 +1,5 @@
 """Statements that are executed so often that SQLAlchemy's execution shows: compiled once, run by asyncpg itself."""
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,15 +8,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-_log = logging.getLogger("sqlalchemy.engine.Engine")
-
 
 class Hot:
     """A statement of SQLAlchemy Core for asyncpg, which keeps it prepared on each connection."""
 
     def __init__(self, statement: sa.ClauseElement) -> None:
         compiled: Any = statement.compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]
-        self._text = str(compiled)
+        self.text = str(compiled)
         self._names: list[str] = compiled.positiontup
         self._constants: dict[str, Any] = compiled.params
 
@@ -29,10 +26,14 @@ class Hot:
             asyncpg.PostgresError, asyncpg.InterfaceError, OSError: The driver's own, of repos.base.DRIVER_ERRORS.
         """
         if connection.engine.echo:
-            _log.info(self._text)
-        values = self._constants | parameters
+            connection.engine.sync_engine.logger.info(self.text)
         driver: Any = (await connection.get_raw_connection()).driver_connection
-        return await driver.fetch(self._text, *(values[name] for name in self._names))  # type: ignore[no-any-return]
+        return await driver.fetch(self.text, *self.arguments(parameters))  # type: ignore[no-any-return]
+
+    def arguments(self, parameters: dict[str, Any]) -> list[Any]:
+        """The values for the driver, in its order."""
+        values = self._constants | parameters
+        return [values[name] for name in self._names]
 
 
 @asynccontextmanager

@@ -56,11 +56,15 @@ def statement(
     conditions: Sequence[sa.ColumnElement[bool]],
     page: Cut,
     beside: Sequence[sa.ColumnElement[Any]] = (),
+    each_of: sa.FromClause | None = None,
 ) -> sa.Select[Any]:
     """One statement, hence one snapshot, for a page, its neighbours and the scalar subqueries `beside`.
 
     Rows are (before, after, *beside, *columns): whether rows lie on either side of the cut, outside the page's own
     overhang. There is always a row; without any on the page its `columns` are null. Backward pages come newest first.
+
+    `each_of` are rows whose columns stand in the conditions, in the page and beside: there is a page for each of them,
+    in the order of the last of `beside`.
     """
     ordered: Any = sa.tuple_(*key)
     inside = list(conditions)
@@ -69,16 +73,30 @@ def statement(
     if page.after is not None:
         bound = _bound(page.after, key)
         inside.append(ordered > bound)
-        below = sa.exists(sa.select(sa.literal(1)).where(*conditions, ordered <= bound))
+        below = sa.exists(_correlated(sa.select(sa.literal(1)).where(*conditions, ordered <= bound), each_of))
     if page.before is not None:
         bound = _bound(page.before, key)
         inside.append(ordered < bound)
-        above = sa.exists(sa.select(sa.literal(1)).where(*conditions, ordered >= bound))
-    head = sa.select(below.label("below"), above.label("above"), *beside).subquery("head")
+        above = sa.exists(_correlated(sa.select(sa.literal(1)).where(*conditions, ordered >= bound), each_of))
     order = [c.desc() for c in key] if page.backward else list(key)
-    rows = sa.select(*columns).where(*inside).order_by(*order).limit(page.limit + 1).subquery("page")
+    whole_head = sa.select(below.label("below"), above.label("above"), *beside)
+    whole_page = sa.select(*columns).where(*inside).order_by(*order).limit(page.limit + 1)
+    head: sa.FromClause = whole_head.subquery("head")
+    rows: sa.FromClause = whole_page.subquery("page")
+    place: list[sa.ColumnElement[Any]] = []
+    every = head
+    if each_of is not None:
+        # OFFSET keeps PostgreSQL from asking again in each row of the page.
+        head = _correlated(whole_head, each_of).offset(sa.literal_column("0")).lateral("head")
+        rows = _correlated(whole_page, each_of).lateral("page")
+        place = [list(head.c)[-1]]
+        every = each_of.join(head, sa.true())
     outer = [c.desc() if page.backward else c.asc() for c in (rows.c[str(k.key)] for k in key)]
-    return sa.select(head, rows).select_from(head.outerjoin(rows, sa.true())).order_by(*outer)
+    return sa.select(head, rows).select_from(every.outerjoin(rows, sa.true())).order_by(*place, *outer)
+
+
+def _correlated(query: sa.Select[Any], each_of: sa.FromClause | None) -> sa.Select[Any]:
+    return query if each_of is None else query.correlate(each_of)
 
 
 def _bound(values: Sequence[Any], key: Sequence[sa.ColumnElement[Any]]) -> sa.Tuple:

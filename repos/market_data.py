@@ -1,7 +1,7 @@
 """Candles: the one upsert that every writer uses, and the reads."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -9,40 +9,17 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.typing import FilteringBoundLogger
 
-from repos import keyset
 from repos.arrays import arrays, filled, typed
 from repos.base import BaseRepository
-from repos.candle_queries import between, columns_statement, of, page_statement, states_statement
-from repos.domain import Candle, InvalidValue, Market, Page, Series, Timeframe, check_range
+from repos.candle_queries import between, of
+from repos.candle_reader import AskedPage, CandlePage, CandleReader
+from repos.domain import Candle, InvalidValue, Market, Series, Timeframe, check_range
 from repos.events import Position
 from repos.feed.bus import Bus
 from repos.revisions import COLUMNS, KEY, candle_of, write
 from repos.tables import market_data as t
 from repos.tables import series as s
-from repos.wire import StoredCandles, WireConnections, micros, moment_of
-
-
-@dataclass(frozen=True, slots=True)
-class CandlePage(Page[Candle]):
-    """`position` is where a reader of this page stands: it has seen everything written before the page was read."""
-
-    position: Position
-
-
-@dataclass(frozen=True, slots=True)
-class CandleColumns:
-    """Columns of equal length, oldest first; `time` is the start in ms since 1970. Floats, lossy on purpose."""
-
-    series: Series
-    time: list[float]
-    open: list[float]
-    high: list[float]
-    low: list[float]
-    close: list[float]
-    volume: list[float]
-    trade_count: list[int | None]
-    truncated: bool
-    position: Position
+from repos.wire import WireConnections
 
 
 def _range(series: Series, start: datetime | None, end: datetime | None) -> list[sa.ColumnElement[bool]]:
@@ -55,8 +32,10 @@ class MarketDataRepository(BaseRepository):
 
     def __init__(self, engine: AsyncEngine, bus: Bus, logger: FilteringBoundLogger, wire: WireConnections) -> None:
         super().__init__(engine, bus, logger)
-        self._wire = wire
+        self.stored = CandleReader(engine, bus, logger, wire)
         self._known: set[Series] = set()
+        self.written: dict[Series, int] = {}
+        """The last revision of each series that this process wrote."""
 
     async def upsert_candle(self, candle: Candle, force_update: bool = False) -> bool:
         """Store a candle; whether a row was written.
@@ -91,6 +70,7 @@ class MarketDataRepository(BaseRepository):
             await self._bus.announce(connection, *written)
         self._known.update(candles)
         for news in written:
+            self.written[news.series] = max(news.revision, self.written.get(news.series, 0))
             self._log.info(f"Stored candle: {news.series.symbol} {news.series.timeframe} at {news.last.isoformat()}")
         return [candle for news in written for candle in news.candles or ()]
 
@@ -127,93 +107,23 @@ class MarketDataRepository(BaseRepository):
 
     async def latest(self, series: Sequence[Series]) -> dict[Series, Candle]:
         """The newest stored candle of each series that has one, in one statement."""
-        return {key: candle for key, (candle, _) in (await self.states(series)).items() if candle is not None}
+        return {key: found.candle for key, found in (await self.stored.newest(series)).items()}
 
-    async def states(self, series: Sequence[Series]) -> dict[Series, tuple[Candle | None, Position]]:
-        """The newest stored candle of each series, if any, and where its reader stands; one statement, one snapshot."""
-        if not series:
-            return {}
-        async with self._transaction(f"reading the newest candles of {len(series)} series") as connection:
-            rows = (await connection.execute(states_statement(), filled(KEY, series))).all()
-        states: dict[Series, tuple[Candle | None, Position]] = {}
-        for row in rows:
-            key = Series(row[0], row[1], Timeframe(row[2]))
-            candle = None if row[5] is None else candle_of(key, row[5:])
-            states[key] = candle, Position(key, row[3], None, row[4])
-        return states
-
-    async def page(
-        self,
-        series: Series,
-        *,
-        start: datetime | None = None,
-        end: datetime | None = None,
-        first: int | None = None,
-        after: datetime | None = None,
-        last: int | None = None,
-        before: datetime | None = None,
-    ) -> CandlePage:
-        """A page of [start, end), oldest first; after and before are start times; the newest 500 unless asked.
+    async def page(self, series: Series, **asked: Any) -> CandlePage:
+        """The page that AskedPage.of(series, **asked) stands for, of Candles.
 
         Raises:
             InvalidValue: start is after end, or first or last is wrong (repos.keyset.cut).
             DatabaseOperationError: The database failed.
         """
-        times = {"start": start, "end": end, "after": after, "before": before}
-        found = await self.stored_page(series, first, last, **times)
+        [found] = await self.stored.pages([AskedPage.of(series, **asked)])
         return replace(found, rows=list(found.rows))
-
-    async def stored_page(
-        self, series: Series, first: int | None = None, last: int | None = None, **times: datetime | None
-    ) -> CandlePage:
-        """`page`, whose rows are StoredCandles, for who prints them: `times` are its start, end, after and before."""
-        given = {name: moment for name, moment in times.items() if moment is not None}
-        after, before = ((given[name],) if name in given else None for name in ("after", "before"))
-        cut = keyset.cut(first, last, after, before)
-        check_range(given.get("start"), given.get("end"))
-        statement, names, constants = page_statement(frozenset(given), cut.backward)
-        raw = {name: micros(moment) for name, moment in given.items()}
-        values = {**constants, **series._asdict(), **raw, "limit": cut.limit}
-        with self._failing(f"reading a page of {series}"):
-            rows = await self._wire.fetch(statement, *(values[name] for name in names))
-        found, has_next, has_previous = keyset.turned(rows, cut, beside=2)
-        _, _, revision, newest = rows[0][: StoredCandles.FIRST]
-        position = Position(series, revision or 0, None, None if newest is None else moment_of(newest))
-        return CandlePage(StoredCandles(series, found), has_next, has_previous, position)
 
     async def count(self, series: Series, *, start: datetime | None = None, end: datetime | None = None) -> int:
         """How many candles are stored in [start, end)."""
         query = sa.select(sa.func.count()).select_from(t).where(*_range(series, start, end))
         async with self._transaction(f"counting candles of {series}") as connection:
             return int((await connection.execute(query)).scalar_one())
-
-    async def columns(
-        self,
-        series: Series,
-        *,
-        start: datetime | None = None,
-        end: datetime | None = None,
-        last: int = keyset.DEFAULT,
-    ) -> CandleColumns:
-        """The newest `last` (0 to 10,000) candles of [start, end) as columns of floats.
-
-        Raises:
-            InvalidValue: start is after end, or last is out of bounds.
-            DatabaseOperationError: The database failed.
-        """
-        keyset.cut(None, last, None, None)
-        check_range(start, end)
-        given = {"start": start, "end": end}
-        asked = series._asdict() | given | {"limit": last + 1}
-        query = columns_statement(frozenset(name for name, bound in given.items() if bound is not None))
-        async with self._transaction(f"reading columns of {series}") as connection:
-            revision, newest, *columns = (await connection.execute(query, asked)).one()
-        # One more than asked for was read, the oldest: it tells whether there is more.
-        truncated = columns[0] is not None and len(columns[0]) > last
-        lists: Any = [(column or [])[truncated:] for column in columns]
-        time, open_, high, low, close, volume, trade_count = lists
-        position = Position(series, revision or 0, None, newest)
-        return CandleColumns(series, time, open_, high, low, close, volume, trade_count, truncated, position)
 
     async def changes(self, position: Position, limit: int) -> list[tuple[Candle, Position]]:
         """At most `limit` candles written after `position`, in order of writing, each once in its latest state, with

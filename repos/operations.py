@@ -57,8 +57,8 @@ class DatabaseOperations:
         """`database` is a URL, or the embedded server. `listen_url`, where it differs, leads straight to the primary.
 
         Up to `pool_size` connections stay open and `max_overflow` more are opened when all are in use; a caller waits
-        `pool_timeout` seconds for one; none serves longer than `pool_recycle` seconds. Pages of candles are read on up
-        to `pool_size` others, which are closed when nobody wants them.
+        `pool_timeout` seconds for one; none serves longer than `pool_recycle` seconds. What is printed as it is stored
+        is read on up to `pool_size` others.
 
         Raises:
             InvalidValue: The URL is not PostgreSQL's.
@@ -82,11 +82,13 @@ class DatabaseOperations:
         )
         sa.event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
         self.bus = Bus(self.engine, self.listen_connection)
-        self._wire = WireConnections(self._connect, pool_size, pool_timeout)
+        self._wire = WireConnections(
+            self._connect, pool_size, pool_timeout, self.engine.sync_engine.logger.info if log_sql else None
+        )
         self.market_data = MarketDataRepository(self.engine, self.bus, self._log, self._wire)
         self.tape = TapeRepository(self.engine, self.bus, self._log)
         self.raw_trades = RawTradeRepository(self.engine, self.bus, self._log, self.tape)
-        self.bots = BotRepository(self.engine, self.bus, self._log)
+        self.bots = BotRepository(self.engine, self.bus, self._log, self._wire)
         self.instruments = InstrumentRepository(self.engine, self.bus, self._log)
         self._stats = StatsReader(self.engine, self.bus, self._log)
 
@@ -116,7 +118,7 @@ class DatabaseOperations:
         """Close the connections, and stop the embedded server if this process owns it; again is fine."""
         self._closed = True
         try:
-            await self._wire.close()
+            self._wire.close()
             await self.engine.dispose()
         finally:
             if isinstance(self._database, EmbeddedPostgres):

@@ -68,6 +68,18 @@ async def db(database_url: str) -> AsyncIterator[DatabaseOperations]:
 
 
 @pytest.fixture
+async def logging_db(db: DatabaseOperations, database_url: str) -> AsyncIterator[DatabaseOperations]:
+    """Others on the same tables, which log all SQL; `selects` finds it."""
+    async with DatabaseOperations(database_url, log_sql=True) as operations:
+        yield operations
+
+
+def selects(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The SELECT statements that were logged."""
+    return [text for text in caplog.messages if text.startswith("SELECT")]
+
+
+@pytest.fixture
 async def feed(db: DatabaseOperations) -> AsyncIterator[Feed]:
     async with Feed(db) as feed:
         yield feed

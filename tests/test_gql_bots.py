@@ -1,9 +1,9 @@
 """Bots over the API: pages, changes, conflicts and candles in batches."""
 
 import pytest
-import sqlalchemy as sa
 
 from tests.builders import MINUTE, NOON, a_candle
+from tests.conftest import selects
 from tests.gql_server import Client, an_app
 
 pytestmark = pytest.mark.anyio
@@ -153,14 +153,13 @@ async def test_bots_come_in_pages_both_ways(client):
     assert (last["pageInfo"]["hasPreviousPage"], last["pageInfo"]["hasNextPage"]) == (True, False)
 
 
-async def test_the_latest_candles_of_all_bots_take_one_statement(client, db):
+async def test_the_latest_candles_of_all_bots_take_one_statement(client, db, logging_db, feed, caplog):
     await db.market_data.upsert_candles([a_candle(), a_candle(start_time=NOON + MINUTE), a_candle(symbol="ETH-USDT")])
     for number, symbol in enumerate(["BTC-USDT", "ETH-USDT", "BTC-USDT", "SOL-USDT"]):
         await client.ask(CREATE, input=a_bot(name=f"bot {number}", symbol=symbol))
-    statements = []
-    sa.event.listen(db.engine.sync_engine, "before_cursor_execute", lambda *event: statements.append(event[2]))
 
-    data = await client.ask("{ bots { nodes { symbol latestCandle { startTime symbol } } } }")
+    async with Client(an_app(logging_db, feed)) as asking:
+        data = await asking.ask("{ bots { nodes { symbol latestCandle { startTime symbol } } } }")
 
     latest = [(node["symbol"], node["latestCandle"]) for node in data["bots"]["nodes"]]
     newest = {"startTime": "2024-01-01T12:01:00.000Z", "symbol": "BTC-USDT"}
@@ -170,7 +169,7 @@ async def test_the_latest_candles_of_all_bots_take_one_statement(client, db):
         ("BTC-USDT", newest),
         ("SOL-USDT", None),
     ]
-    assert len([text for text in statements if "market_data" in text]) == 1
+    assert len([text for text in selects(caplog) if "market_data" in text]) == 1
 
 
 BAD = [

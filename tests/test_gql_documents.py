@@ -1,46 +1,52 @@
 """Documents are parsed and validated once, and mistakes are told every time."""
 
 import pytest
-from graphql import GraphQLSchema, parse
+from graphql import build_schema
 
-from gql.execution.documents import LONGEST, MOST, MOST_TEXT, DocumentCache
+from gql.execution.documents import LONGEST, MOST, MOST_TEXT, Documents
 from tests.gql_server import Client, an_app, graphql_ws, running
 
 pytestmark = pytest.mark.anyio
 
-ANY = parse("{ __typename }")
-OURS, OTHER = GraphQLSchema(), GraphQLSchema()
+ONE, OTHER = build_schema("type Query { a: Int }"), build_schema("type Query { b: Int }")
+
+
+def numbered(number: int, length: int = 0) -> str:
+    return f"{{ a{number}: a }}".ljust(length)
 
 
 def test_least_recently_used_document_is_forgotten_first():
-    cache = DocumentCache()
-    for number in range(MOST):
-        cache.keep(OURS, str(number), ANY)
-    cache.get(OURS, "0")
+    documents = Documents()
+    first, second = documents.get(ONE, numbered(0)), documents.get(ONE, numbered(1))
+    for number in range(2, MOST):
+        documents.get(ONE, numbered(number))
+    documents.get(ONE, numbered(0))
 
-    cache.keep(OURS, "one more", ANY)
+    documents.get(ONE, numbered(MOST))
 
-    assert cache.get(OURS, "0") is ANY
-    assert cache.get(OURS, "1") is None
+    assert documents.get(ONE, numbered(0)) is first
+    assert documents.get(ONE, numbered(1)) is not second
 
 
 def test_long_documents_push_others_out_and_too_long_ones_are_not_kept():
-    cache = DocumentCache()
-    texts = [str(number).ljust(LONGEST) for number in range(MOST_TEXT // LONGEST + 1)]
+    documents = Documents()
+    texts = [numbered(number, LONGEST) for number in range(MOST_TEXT // LONGEST)]
+    kept = [documents.get(ONE, text) for text in texts]
+    too_long = numbered(0, LONGEST + 1)
 
-    for text in [*texts, "x" * (LONGEST + 1)]:
-        cache.keep(OURS, text, ANY)
+    assert documents.get(ONE, too_long) is not documents.get(ONE, too_long)
+    assert [documents.get(ONE, text) for text in texts] == kept
+    documents.get(ONE, numbered(-0, LONGEST).replace("a0", "b0"))
 
-    assert [text for text in texts if cache.get(OURS, text) is None] == texts[:1]
-    assert cache.get(OURS, "x" * (LONGEST + 1)) is None
+    assert [documents.get(ONE, text) is found for text, found in zip(texts[1:], kept[1:], strict=True)] == [True] * 7
+    assert documents.get(ONE, texts[0]) is not kept[0]
 
 
 def test_document_that_is_valid_for_one_schema_is_not_known_to_another():
-    cache = DocumentCache()
+    documents = Documents()
 
-    cache.keep(OURS, "{ a }", ANY)
-
-    assert cache.get(OTHER, "{ a }") is None
+    assert documents.get(ONE, "{ a }")
+    assert documents.get(OTHER, "{ a }") is None
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from strawberry.scalars import JSON
 from strawberry.schema.config import StrawberryConfig
 
 from gql.context import Resources
-from gql.execution.documents import Documents
+from gql.execution.documents import KnownDocuments
 from gql.scalars import SCALARS
 from gql.schema import Schema
 from gql.view import GraphQLView
@@ -50,7 +50,7 @@ class Faulty:
         return "fine" + text
 
 
-FAULTY = Schema(query=Faulty, extensions=[Documents], config=StrawberryConfig(scalar_map=SCALARS))
+FAULTY = Schema(query=Faulty, extensions=[KnownDocuments], config=StrawberryConfig(scalar_map=SCALARS))
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ async def faulty(db, feed):
     app = an_app(db, feed)
     view = GraphQLView(Resources(db, feed, frozenset(), timedelta(seconds=60)))
     view.schema = FAULTY
-    app.routes[0].app = view
+    app.routes[0].app = app.graphql = view
     async with Client(app) as client:
         yield client
 

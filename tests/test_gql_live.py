@@ -15,7 +15,7 @@ from strawberry.schema.config import StrawberryConfig
 from websockets.asyncio.client import connect
 
 from gql.context import Context, Resources
-from gql.execution.documents import Documents
+from gql.execution.documents import KnownDocuments
 from gql.scalars import SCALARS
 from gql.schema import Schema, schema
 from gql.subscriptions import live
@@ -388,7 +388,7 @@ async def faulty(db, feed, app):
     view.schema = Schema(
         query=Nothing,
         subscription=Faulty,
-        extensions=[Documents],
+        extensions=[KnownDocuments],
         config=StrawberryConfig(scalar_map=SCALARS),
     )
     for route in app.routes[:2]:

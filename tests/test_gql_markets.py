@@ -3,10 +3,10 @@
 from decimal import Decimal
 
 import pytest
-import sqlalchemy as sa
 
 from repos.domain import Instrument, Series
 from tests.builders import BTC_1M, MINUTE, NOON, a_candle
+from tests.conftest import selects
 from tests.gql_server import Client, an_app
 
 pytestmark = pytest.mark.anyio
@@ -25,19 +25,18 @@ async def client(db, feed):
         yield client
 
 
-async def test_markets_are_stored_and_collected_series_together(client, db):
+async def test_markets_are_stored_and_collected_series_together(db, logging_db, feed, caplog):
     await db.market_data.upsert_candles(
         [a_candle(), a_candle(start_time=NOON + MINUTE), a_candle(symbol="ETH-USDT"), a_candle(exchange="other")]
     )
     await db.instruments.upsert([an_instrument("BTC-USDT"), an_instrument("SOL-USDT", tick_size=Decimal("0.001"))])
-    statements = []
-    sa.event.listen(db.engine.sync_engine, "before_cursor_execute", lambda *event: statements.append(event[2]))
 
-    data = await client.ask(
-        """{ markets {
+    async with Client(an_app(logging_db, feed, COLLECTED)) as client:
+        data = await client.ask(
+            """{ markets {
              exchange symbol timeframe firstTime lastTime candleCount isCollected tickSize latestCandle { startTime }
            } }"""
-    )
+        )
 
     first, second = "2024-01-01T12:00:00.000Z", "2024-01-01T12:01:00.000Z"
     keys = ["exchange", "symbol", "timeframe", "firstTime", "lastTime", "candleCount", "isCollected", "tickSize"]
@@ -54,7 +53,7 @@ async def test_markets_are_stored_and_collected_series_together(client, db):
         None,
         first,
     ]
-    assert len([text for text in statements if text.lstrip().startswith("SELECT")]) == 3
+    assert len(selects(caplog)) == 3
 
 
 async def test_markets_of_one_exchange(client, db):

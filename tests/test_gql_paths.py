@@ -1,10 +1,11 @@
-"""Which way lists go, and stored candles on the way from PostgreSQL's text to the client's."""
+"""Which way queries go, and stored candles on the way from PostgreSQL's text to the client's."""
 
 from datetime import UTC, datetime
 
 import pytest
 
-from repos.domain import Origin, Series
+from repos.candle_reader import AskedPage
+from repos.domain import Origin
 from tests.builders import BTC_1M, MINUTE, NOON, a_candle
 from tests.gql_server import Client, an_app
 
@@ -18,12 +19,16 @@ PAGE = 'candles(symbol: "BTC-USDT", timeframe: "1m")'
     [
         pytest.param(f"{{ {PAGE} {{ nodes {{ a: open close }} }} }}", "fast", id="candles"),
         pytest.param(f"{{ {PAGE} {{ edges {{ cursor node {{ open }} }} }} }}", "fast", id="edges"),
-        pytest.param("{ __typename }", "normal", id="no list"),
-        pytest.param("{ bots { nodes { name latestCandle { close } } } }",
-                     "normal; BotConnection.nodes: Bot.latestCandle", id="a field that is resolved"),
+        pytest.param("{ bots { nodes { name latestCandle { close } } } }", "fast", id="a field that is resolved"),
+        pytest.param('{ latestCandle(symbol: "BTC-USDT", timeframe: "1m") { close } }', "fast", id="an object"),
+        pytest.param("{ health { database { connected } } }", "fast", id="health"),
+        pytest.param('{ bot(id: "none") { name } }', "fast", id="a mistake of the user"),
+        pytest.param("{ __typename }", "normal; Query.__typename", id="introspection"),
+        pytest.param("mutation { deleteBot(id: 1) { deleted } }", "normal; not a query", id="a mutation"),
+        pytest.param("{ nothing }", "normal", id="an invalid document"),
     ],
 )  # fmt: skip
-async def test_header_tells_the_path_of_lists(db, feed, query, path):
+async def test_header_tells_how_the_answer_was_made(db, feed, query, path):
     await db.market_data.upsert_candle(a_candle())
     async with Client(an_app(db, feed, show_path=True)) as client:
         response = await client.http.post("/graphql", json={"query": query})
@@ -69,6 +74,7 @@ async def test_stored_candles_are_a_sequence_of_candles(db):
     candles = [a_candle(start_time=NOON + n * MINUTE) for n in range(3)]
     await db.market_data.upsert_candles(candles)
 
-    rows = (await db.market_data.stored_page(Series(*BTC_1M))).rows
+    [page] = await db.market_data.stored.pages([AskedPage.of(BTC_1M)])
+    rows = page.rows
 
     assert (list(rows), rows[-1], list(rows[1:]), len(rows)) == (candles, candles[2], candles[1:], 3)

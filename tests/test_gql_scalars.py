@@ -8,7 +8,7 @@ import strawberry
 from strawberry.scalars import JSON
 from strawberry.schema.config import StrawberryConfig
 
-from gql.execution.documents import Documents
+from gql.execution.documents import KnownDocuments
 from gql.scalars import SCALARS, BigInt
 from gql.schema import Schema
 from repos.domain import Timeframe
@@ -42,7 +42,7 @@ class Echo:
         return datetime(2024, 1, 1, 12, 0, 0, 999, tzinfo=timezone(timedelta(hours=9)))
 
 
-ECHO = Schema(query=Echo, extensions=[Documents], config=StrawberryConfig(scalar_map=SCALARS))
+ECHO = Schema(query=Echo, extensions=[KnownDocuments], config=StrawberryConfig(scalar_map=SCALARS))
 TYPES = {"decimal": "Decimal", "instant": "DateTime", "timeframe": "Timeframe", "json": "JSON"}
 
 

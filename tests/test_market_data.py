@@ -258,7 +258,7 @@ async def test_the_newest_of_many_series_comes_in_one_go(db):
 async def test_columns_are_the_newest_as_floats(db):
     await db.market_data.upsert_candles(minutes(0, 1, 2, trade_count=None))
 
-    columns = await db.market_data.columns(BTC_1M, last=2)
+    columns = await db.market_data.stored.columns(BTC_1M, last=2)
 
     assert columns.time == [(NOON + minute * MINUTE).timestamp() * 1000 for minute in (1, 2)]
     assert (columns.open, columns.close, columns.volume) == ([100.0] * 2, [101.0] * 2, [1.5] * 2)
@@ -266,7 +266,7 @@ async def test_columns_are_the_newest_as_floats(db):
 
 
 async def test_columns_of_nothing_are_empty(db):
-    columns = await db.market_data.columns(BTC_1M)
+    columns = await db.market_data.stored.columns(BTC_1M)
 
     assert (columns.time, columns.trade_count, columns.truncated) == ([], [], False)
     assert columns.position == Position(BTC_1M, 0, None, None)

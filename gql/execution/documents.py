@@ -1,12 +1,13 @@
-"""Documents that were parsed and found valid once need neither again."""
+"""Documents that were parsed and found valid once need neither again, and their operations are compiled once."""
 
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from graphql import DocumentNode, GraphQLSchema
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, parse, validate
 from strawberry.extensions import SchemaExtension
 
 from gql.errors import RULES, VALIDATION_FAILED
+from gql.execution.operation import NotCompiled, Operation
 
 MOST = 512
 """Documents."""
@@ -14,23 +15,63 @@ LONGEST = 16_384
 """Characters of a document worth keeping; parsed, a dense one takes some 280 bytes for each."""
 MOST_TEXT = 131_072
 """Characters of all documents together: some 40 MB of trees at worst."""
+_MOST_OPERATIONS = 16
+"""Of one document, that are kept compiled."""
 
 
-class DocumentCache:
+class Document:
+    """A valid document and its operations."""
+
+    def __init__(self, schema: GraphQLSchema, node: DocumentNode) -> None:
+        self.node = node
+        self._schema = schema
+        self._operations: dict[str | None, Operation | NotCompiled] = {}
+
+    def operation(self, name: str | None) -> Operation:
+        """The query of that name; None names the only one.
+
+        Raises:
+            NotCompiled: There is no such query.
+        """
+        found = self._operations.get(name)
+        if found is None:
+            if len(self._operations) >= _MOST_OPERATIONS:
+                self._operations.clear()
+            try:
+                found = Operation(self._schema, self.node, name)
+            except NotCompiled as reason:
+                found = reason
+            self._operations[name] = found
+        if isinstance(found, NotCompiled):
+            raise found
+        return found
+
+
+class Documents:
     """Valid documents by schema and text, the least recently used forgotten first. What is not valid is never kept."""
 
     def __init__(self) -> None:
-        self._documents: OrderedDict[tuple[GraphQLSchema, str], DocumentNode] = OrderedDict()
+        self._documents: OrderedDict[tuple[GraphQLSchema, str], Document] = OrderedDict()
         self._length = 0
 
-    def get(self, schema: GraphQLSchema, text: str) -> DocumentNode | None:
+    def get(self, schema: GraphQLSchema, text: str) -> Document | None:
+        """The document of `text`; None when it has mistakes, which Strawberry will find and word."""
         document = self._documents.get((schema, text))
         if document is not None:
             self._documents.move_to_end((schema, text))
+            return document
+        try:
+            node = parse(text)
+        except (GraphQLError, RecursionError):
+            return None
+        if validate(schema, node, RULES):
+            return None
+        document = Document(schema, node)
+        self._keep(schema, text, document)
         return document
 
-    def keep(self, schema: GraphQLSchema, text: str, document: DocumentNode) -> None:
-        if len(text) > LONGEST or (schema, text) in self._documents:
+    def _keep(self, schema: GraphQLSchema, text: str, document: Document) -> None:
+        if len(text) > LONGEST:
             return
         self._documents[schema, text] = document
         self._length += len(text)
@@ -39,23 +80,23 @@ class DocumentCache:
             self._length -= len(oldest)
 
 
-_valid = DocumentCache()
+documents = Documents()
 
 
-class Documents(SchemaExtension):
-    """Takes known documents from memory, and marks what validation finds in the others.
+class KnownDocuments(SchemaExtension):
+    """Gives Strawberry the documents that are known, and marks what validation finds in the others.
 
-    Only here is it known that an error comes from validation. Parsing stays Strawberry's: a syntax error raised in a
-    hook would end a websocket's operation without a word.
+    Only here is it known that an error comes from validation. Parsing those stays Strawberry's: a syntax error raised
+    in a hook would end a websocket's operation without a word.
     """
 
     _known = False
 
     def on_parse(self) -> Iterator[None]:
         context = self.execution_context
-        document = _valid.get(context.schema._schema, context.query or "")  # noqa: SLF001
+        document = documents.get(context.schema._schema, context.query or "")  # noqa: SLF001
         if document is not None:
-            context.graphql_document = document
+            context.graphql_document = document.node
             self._known = True
         yield
 
@@ -63,8 +104,5 @@ class Documents(SchemaExtension):
         context = self.execution_context
         context.validation_rules = () if self._known else RULES
         yield
-        if context.pre_execution_errors:
-            for error in context.pre_execution_errors:
-                error.extensions = {"code": VALIDATION_FAILED, **(error.extensions or {})}
-        elif not self._known and context.query and context.graphql_document:
-            _valid.keep(context.schema._schema, context.query, context.graphql_document)  # noqa: SLF001
+        for error in context.pre_execution_errors or ():
+            error.extensions = {"code": VALIDATION_FAILED, **(error.extensions or {})}

@@ -1,31 +1,29 @@
-"""Which lists of a request were projected, and why the others were not."""
+"""Which queries were answered by a compiled operation, and why the others were not."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 totals: Counter[str] = Counter()
-"""Of this process, by reason; "projected" counts the lists that were."""
+"""Of this process: "fast", and the others by reason."""
 
 
 @dataclass(slots=True)
-class Paths:
-    """Of one request."""
+class Path:
+    """Of one request; None until it is known, and for what is never compiled (mutations, mistakes)."""
 
-    projected: int = 0
-    reasons: dict[str, None] = field(default_factory=dict)
+    reason: str | None = None
 
-    def took(self) -> None:
-        """A list was projected."""
-        self.projected += 1
-        totals["projected"] += 1
+    def fast(self) -> None:
+        self.reason = ""
+        totals["fast"] += 1
 
-    def note(self, reason: str) -> None:
-        """A list went the way of graphql-core because of `reason`, which names the field."""
-        self.reasons[reason] = None
+    def fell_back(self, reason: str) -> None:
+        """graphql-core answers because of `reason`, which names the field."""
+        self.reason = reason
         totals[reason] += 1
 
     def __str__(self) -> str:
-        """For the debug header: "fast", or "normal" with the reasons."""
-        if self.reasons:
-            return "normal; " + ", ".join(self.reasons)
-        return "fast" if self.projected else "normal"
+        """For the debug header: "fast", or "normal" with the reason."""
+        if self.reason == "":
+            return "fast"
+        return f"normal; {self.reason}" if self.reason else "normal"

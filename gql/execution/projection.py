@@ -1,86 +1,70 @@
-"""A selection over rows as one generated function, in the place of a call for each field of each row.
+"""A selection over values as one generated function, in the place of graphql-core's call for each field of each row.
 
-A selection can be projected when it asks only for plain attributes: leaves without arguments, and objects and lists of
-such. What the function does not expect it raises on, and the caller takes the way of graphql-core, which knows what to
-say; so the answers are the same.
+What the function does not expect it raises on, and the caller takes the way of graphql-core, which knows what to say;
+so the answers are the same.
 """
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
+from inspect import iscoroutine
 from math import isfinite
 from typing import Any
 
-from graphql import (
-    GraphQLFloat,
-    GraphQLInt,
-    GraphQLList,
-    GraphQLNonNull,
-    GraphQLObjectType,
-    GraphQLOutputType,
-    GraphQLString,
-    Undefined,
-    is_leaf_type,
-)
-from graphql.execution.collect_fields import CollectedFields, FieldDetailsList
-from strawberry.types.field import StrawberryField
+from graphql import GraphQLEnumType, GraphQLFloat, GraphQLID, GraphQLInt, GraphQLString, Undefined
 
+from gql.execution.shape import Resolved, Shape
+from gql.execution.stored import PRINTABLE, PRINTED, printer
 from gql.scalars import rfc3339
+from repos.candle_reader import Floats
+from repos.stored import StoredCandle
 
-Collect = Callable[[GraphQLObjectType, FieldDetailsList], CollectedFields]
-Shape = tuple[Any, ...]
-Project = Callable[[Any], Any]
+Later = list[tuple[dict[str, Any], str, Any, "Project"]]
+"""What is still waited for: the object, the response name, the awaitable, and what to make of its value."""
+Project = Callable[[Any, Any, Later], Any]
+"""Makes a JSON value of a value, with the info that resolvers take."""
 
 _instant = lru_cache(maxsize=16_384)(rfc3339)
 """Rows of one page share their instants with those of the next request, and startTime with timestamp."""
 
 
-class NotProjectable(Exception):
-    """The selection asks for more than attributes; the text names the field."""
-
-
-def shape_of(declared: GraphQLOutputType, details: FieldDetailsList, collect: Collect) -> Shape:
-    """What is selected of a value of the type `declared`, as a key: equal shapes have equal projections.
-
-    A shape is ("null", shape) for a nullable value, ("list", shape), ("leaf", type) or
-    ("object", type's name, ((response name, attribute, shape), ...)); an attribute of None is __typename.
+async def projected(project: Project, value: Any, info: Any) -> Any:
+    """What `project` makes of `value`, whole. What resolvers wait for is waited for together.
 
     Raises:
-        NotProjectable: A part of it is no plain attribute.
+        Exception: Something is not as declared, or a resolver failed.
     """
-    if not isinstance(declared, GraphQLNonNull):
-        return ("null", shape_of(GraphQLNonNull(declared), details, collect))
-    inner = declared.of_type
-    if isinstance(inner, GraphQLList):
-        return ("list", shape_of(inner.of_type, details, collect))
-    if is_leaf_type(inner):
-        return ("leaf", inner)
-    if not isinstance(inner, GraphQLObjectType) or inner.is_type_of is not None:
-        raise NotProjectable(f"{inner}")
-    grouped, deferred, _ = collect(inner, details)
-    if deferred:
-        raise NotProjectable(f"{inner} @defer")
-    fields: list[tuple[str, str | None, Shape]] = []
-    for response_name, selected in grouped.items():
-        name = selected[0].node.name.value
-        if name == "__typename":
-            fields.append((response_name, None, ("leaf", GraphQLString)))
-            continue
-        field = inner.fields[name]
-        definition = field.extensions.get("strawberry-definition")
-        if field.args or not isinstance(definition, StrawberryField) or not definition.is_basic_field:
-            raise NotProjectable(f"{inner}.{name}")
-        fields.append((response_name, definition.python_name, shape_of(field.type, selected, collect)))
-    return ("object", inner.name, tuple(fields))
+    later: Later = []
+    try:
+        made = project(value, info, later)
+        while later:
+            waiting = later.copy()
+            # Rows that wait for the same, as loaders let them, share what is made of it.
+            awaited = dict.fromkeys(awaitable for _, _, awaitable, _ in waiting)
+            found = dict(zip(awaited, await asyncio.gather(*awaited), strict=True))
+            later.clear()
+            shared: dict[tuple[Any, Project], Any] = {}
+            for parent, name, awaitable, of_value in waiting:
+                key = (awaitable, of_value)
+                if key not in shared:
+                    shared[key] = of_value(found[awaitable], info, later)
+                parent[name] = shared[key]
+    except BaseException:
+        for _, _, awaitable, _ in later:
+            if iscoroutine(awaitable):
+                awaitable.close()
+        raise
+    return made
 
 
 @lru_cache(maxsize=1024)
 def projection(shape: Shape) -> Project:
-    """The function that makes a JSON value of a value of that shape. It raises on anything that is not as declared."""
+    """The function for values of that shape. It raises on anything that is not as declared."""
     names: dict[str, Any] = {"_instant": _instant, "_isfinite": isfinite, "_list": _list}
-    names |= {"datetime": datetime, "decimal": Decimal}
-    code = f"lambda value: {_code(shape, 'value', names, 0)}"
+    names |= {"datetime": datetime, "decimal": Decimal, "floats": Floats, "row": StoredCandle, "rows": PRINTABLE}
+    code = f"lambda value, info, later: {_code(shape, 'value', names, 0)}"
     return eval(code, names)  # type: ignore[no-any-return]  # noqa: S307 -- names and attributes of our own schema
 
 
@@ -90,18 +74,64 @@ def _code(shape: Shape, value: str, names: dict[str, Any], depth: int) -> str:
     if kind == "null":
         return f"(None if ({held} := {value}) is None else {_code(inner, held, names, depth + 1)})"
     if kind == "list":
-        return f"[{_code(inner, held, names, depth + 1)} for {held} in _list({value})]"
+        return _list_code(shape, value, names, depth)
     if kind == "leaf":
         return _leaf(inner, value, names, held)
     # A value is read once: a name as it is, anything else as the argument of a function.
     row = value if value.isidentifier() else held
     fields = []
-    for response_name, attribute, field in rest[0]:
-        read = repr(inner) if attribute is None else f"{row}.{attribute}"
-        code = read if attribute is None else _code(field, read, names, depth + 1)
+    waits: list[tuple[str, Resolved, Project]] = []
+    for response_name, source, field in rest[0]:
+        if source is None:
+            code = repr(inner)
+        elif isinstance(source, str):
+            code = _code(field, f"{row}.{source}", names, depth + 1)
+        elif source.may_wait:
+            waits.append((response_name, source, projection(field)))
+            code = "None"
+        else:
+            code = _code(field, f"{_named(source.function, names)}({row})", names, depth + 1)
         fields.append(f"{response_name!r}: {code}")
     made = f"{{{', '.join(fields)}}}"
+    if waits:
+        made = f"{_named(_resolving(waits), names)}({made}, {row}, info, later)"
+    if inner in PRINTED:
+        made = f"({_named(printer(shape), names)}({row}) if type({row}) is row else {made})"
     return made if row == value else f"(lambda {row}: {made})({value})"
+
+
+def _list_code(shape: Shape, value: str, names: dict[str, Any], depth: int) -> str:
+    kind, *of = shape[1]
+    held = f"v{depth}"
+    each = _code(shape[1], held, names, depth + 1)
+    made = f"[{each} for {held} in _list({value})]"
+    if kind == "object" and of[0] in PRINTED:
+        made = f"[{each} for {held} in _list({held})]"
+        return f"({_named(printer(shape[1]), names)}({held}) if isinstance({held} := {value}, rows) else {made})"
+    if (kind, *of) == ("leaf", GraphQLFloat):
+        return f"({held} if type({held} := {value}) is floats else [{each} for {held} in _list({held})])"
+    return made
+
+
+def _named(function: Any, names: dict[str, Any]) -> str:
+    name = f"f{len(names)}"
+    names[name] = function
+    return name
+
+
+def _resolving(fields: list[tuple[str, Resolved, Project]]) -> Callable[..., dict[str, Any]]:
+    """Fills in what resolvers make, now or later; the places are there, so that the order of fields is kept."""
+
+    def resolve(made: dict[str, Any], parent: Any, info: Any, later: Later) -> dict[str, Any]:
+        for name, (function, takes_info, _), project in fields:
+            value = function(parent, info) if takes_info else function(parent)
+            if hasattr(type(value), "__await__"):  # faster than inspect.isawaitable
+                later.append((made, name, value, project))
+            else:
+                made[name] = project(value, info, later)
+        return made
+
+    return resolve
 
 
 def _leaf(leaf: Any, value: str, names: dict[str, Any], held: str) -> str:
@@ -111,6 +141,8 @@ def _leaf(leaf: Any, value: str, names: dict[str, Any], held: str) -> str:
     quick = {"Decimal": ("decimal", "format({0}, 'f')"), "DateTime": ("datetime", "_instant({0})")}
     if leaf is GraphQLString:
         quick["String"] = ("str", "{0}")
+    elif leaf is GraphQLID:
+        quick["ID"] = ("int", "str({0})")
     elif leaf is GraphQLFloat:
         return f"({held} if type({held} := {value}) is float and _isfinite({held}) else {name}({held}))"
     elif leaf is GraphQLInt:
@@ -127,7 +159,7 @@ def _list(value: Any) -> list[Any]:
     return value
 
 
-def _coercion(leaf: Any) -> Project:
+def _coercion(leaf: Any) -> Callable[[Any], Any]:
     coerce = leaf.coerce_output_value
 
     def coerced(value: Any) -> Any:
@@ -136,4 +168,4 @@ def _coercion(leaf: Any) -> Project:
             raise TypeError(f"{leaf} can't be {value!r}")
         return made
 
-    return coerced
+    return lru_cache(maxsize=64)(coerced) if isinstance(leaf, GraphQLEnumType) else coerced

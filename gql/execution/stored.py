@@ -1,32 +1,43 @@
-"""The projection of candles that PostgreSQL sent a moment ago: from the raw rows, without a Candle between."""
+"""Candles that PostgreSQL sent a moment ago, as JSON text: from the raw rows, without a Candle between."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from gql.execution.projection import NotProjectable, Shape
+import orjson
+
+from gql.cursors import CandleCursor, encoded
+from gql.edges import StoredEdges
+from gql.execution.shape import Shape
 from gql.scalars import rfc3339
-from repos.domain import Origin
+from repos.domain import Origin, Series
 from repos.revisions import COLUMNS
-from repos.wire import StoredCandles, moment_of
+from repos.stored import StoredCandle, StoredCandles, moment_of
+
+PRINTED = ("Candle", "CandleEdge")
+"""Types of which `printer` is the printer."""
+PRINTABLE = (StoredCandles, StoredEdges)
+"""Lists of those that it prints."""
 
 _ORIGINS = {origin.value: origin.name for origin in Origin}
-_PLACE = {column.name: StoredCandles.FIRST + index for index, column in enumerate(COLUMNS)}
+_PLACE = {column.name: index - len(COLUMNS) for index, column in enumerate(COLUMNS)}
 _START = f"row[{_PLACE['start_time']}]"
 _CODE = {
-    "exchange": "exchange",
-    "symbol": "symbol",
-    "timeframe": "timeframe",
-    "timestamp": f"instant({_START})",
-    "start_time": f"instant({_START})",
-    "end_time": f"end({_START})",
+    "exchange": "{exchange}",
+    "symbol": "{symbol}",
+    "timeframe": '"{timeframe}"',
+    "timestamp": f'"{{instant({_START})}}"',
+    "start_time": f'"{{instant({_START})}}"',
+    "end_time": f'"{{end({_START})}}"',
     # PostgreSQL writes a numeric in plain notation with all its places, as the scalar does.
-    **{name: f"row[{_PLACE[name]}]" for name in ("open", "high", "low", "close", "volume", "trade_count")},
-    "origin": f"origins[row[{_PLACE['origin']}]]",
-    "is_final": "True",
+    **{name: f'"{{row[{_PLACE[name]}]}}"' for name in ("open", "high", "low", "close", "volume")},
+    "trade_count": f"{{null if row[{_PLACE['trade_count']}] is None else row[{_PLACE['trade_count']}]}}",
+    "origin": f'"{{origins[row[{_PLACE["origin"]}]]}}"',
+    "is_final": "true",
+    "cursor": f'"{{cursor({_START})}}"',
 }
-"""How an attribute of a candle is printed."""
+"""How an attribute of a candle, or of its edge, is printed."""
 
 
 @lru_cache(maxsize=65_536)
@@ -35,35 +46,40 @@ def _instant(micros: int) -> str:
 
 
 @lru_cache(maxsize=1024)
-def stored_candles(shape: Shape) -> Callable[[StoredCandles], list[dict[str, Any]]]:
-    """The function that makes JSON of stored candles.
+def printer(shape: Shape) -> Callable[[StoredCandles | StoredEdges | StoredCandle], orjson.Fragment]:
+    """The function that makes a JSON array of stored candles and a JSON object of one, of which `shape` is selected."""
+    names = {"instant": _instant, "origins": _ORIGINS, "null": "null"}
+    arguments = "rows, exchange, symbol, timeframe, end, cursor"
+    make = eval(f"lambda {arguments}: [f'''{_object(shape)}''' for row in rows]", names)  # noqa: S307 -- names and attributes of our own schema
 
-    Raises:
-        NotProjectable: The shape is not that of a list of candles.
-    """
-    match shape:
-        case ("list", ("object", "Candle", fields)):
-            parts = []
-            for response_name, attribute, _ in fields:
-                code = repr("Candle") if attribute is None else _CODE[attribute]
-                parts.append(f"{response_name!r}: {code}")
-        case _:
-            raise NotProjectable("stored candles")
-    arguments = "rows, exchange, symbol, timeframe, end"
-    names = {"instant": _instant, "origins": _ORIGINS}
-    project = eval(f"lambda {arguments}: [{{{', '.join(parts)}}} for row in rows]", names)  # noqa: S307 -- names and attributes of our own schema
-
-    def projected(candles: StoredCandles) -> list[dict[str, Any]]:
-        series = candles.series
+    def texts(series: Series, rows: Sequence[Any]) -> list[str]:
         length = series.timeframe.length // timedelta(microseconds=1)
 
         def end(start: int) -> str:
             # A month has no length of its own.
             return _instant(start + length) if length else rfc3339(series.timeframe.end(moment_of(start)))
 
-        made: list[dict[str, Any]] = project(
-            candles.records, series.exchange, series.symbol, str(series.timeframe), end
-        )
+        def cursor(start: int) -> str:
+            return encoded(CandleCursor(*series, moment_of(start)))
+
+        labels = (orjson.dumps(name).decode() for name in (series.exchange, series.symbol))
+        made: list[str] = make(rows, *labels, series.timeframe, end, cursor)
         return made
 
-    return projected
+    def printed(found: StoredCandles | StoredEdges | StoredCandle) -> orjson.Fragment:
+        if isinstance(found, StoredCandle):
+            return orjson.Fragment(texts(found.series, [found.row])[0])
+        candles = found.candles if isinstance(found, StoredEdges) else found
+        return orjson.Fragment(candles.json(shape, texts))
+
+    return printed
+
+
+def _object(shape: Shape) -> str:
+    """The inside of an f-string."""
+    _, name, fields = shape
+    parts = []
+    for response_name, source, field in fields:
+        code = f'"{name}"' if source is None else _object(field) if source == "node" else _CODE[source]
+        parts.append(f'"{response_name}":{code}')
+    return f"{{{{{','.join(parts)}}}}}"

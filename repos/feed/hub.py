@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from repos.candle_reader import AskedPage
 from repos.domain import EPOCH, Candle, Series
 from repos.events import (
     BotEvent,
@@ -37,13 +38,18 @@ class Feed(Receiver):
 
         async def past() -> AsyncIterator[tuple[Position, CandleEvent | None]]:
             if after is None:
-                page = await self._db.market_data.page(series, last=snapshot)
+                asked = AskedPage.of(series, last=snapshot)
+                page = self.windows.page(asked) or (await self._db.market_data.stored.pages([asked]))[0]
                 reached = page.position
                 for candle in page.rows:
                     yield reached, CandleEvent(CandleEventKind.SNAPSHOT, reached, candle)
             else:
                 reached = after
-                while changes := await self._db.market_data.changes(reached, READ_ROWS):
+                kept = self.windows.changes(after)
+                for candle, position in kept or ():
+                    yield position, written(candle, reached, position)
+                    reached = position
+                while kept is None and (changes := await self._db.market_data.changes(reached, READ_ROWS)):
                     for candle, position in changes:
                         yield position, written(candle, reached, position)
                         reached = position
@@ -68,11 +74,11 @@ class Feed(Receiver):
 
         wanted = list(dict.fromkeys(series))
         with self.topics.follow(wanted, deliver):
-            read = await self._db.market_data.states(wanted)
+            read = await self._db.market_data.stored.states(wanted)
             states = {key: position for key, (_, position) in read.items()}
-            for key, (candle, position) in read.items():
-                if candle is not None:
-                    yield CandleEvent(CandleEventKind.SNAPSHOT, position, candle)
+            for key, (found, position) in read.items():
+                if found is not None:
+                    yield CandleEvent(CandleEventKind.SNAPSHOT, position, found.candle)
                 self.topics.reached(key, position.revision)
                 topic = self.topics.get(key)
                 if topic is not None and topic.forming is not None:

@@ -18,6 +18,7 @@ from repos.errors import DatabaseOperationError
 from repos.events import BotEventKind, FeedHealth, Position
 from repos.feed.news import Ask, BotNews, CandleNews, FeedHealthNews, FormingNews, News, Ping, Tape, TradeNews
 from repos.feed.topics import BOTS, Key, Topics
+from repos.feed.windows import Windows
 
 if TYPE_CHECKING:
     from repos.operations import DatabaseOperations
@@ -28,6 +29,7 @@ SILENCE = 10.0
 """Seconds without a ping's return after which the connection counts as lost."""
 REPORTED = timedelta(seconds=15)
 """A collector that missed three reports of its channels is no longer shown."""
+HOT_CANDLES = 2_000
 _READ_ROWS = 2_000
 
 log = structlog.get_logger(__name__)
@@ -36,12 +38,20 @@ log = structlog.get_logger(__name__)
 class Receiver:
     """Enter it to listen. It outlives the loss of the database: topics keep their positions and catch up afterwards."""
 
-    def __init__(self, db: "DatabaseOperations", bot_heartbeat_timeout: timedelta = timedelta(seconds=60)) -> None:
+    def __init__(
+        self,
+        db: "DatabaseOperations",
+        bot_heartbeat_timeout: timedelta = timedelta(seconds=60),
+        hot_candles: int = HOT_CANDLES,
+    ) -> None:
+        """`hot_candles` is how many of the newest candles of a series that is asked for are kept in memory."""
         self._db = db
         self._bot_timeout = bot_heartbeat_timeout
         self._inbox: asyncio.Queue[News] = asyncio.Queue()
         self._outbox: asyncio.Queue[News] = asyncio.Queue()
         self._lost = asyncio.Event()
+        self._listening: asyncio.Event | None = None
+        self._caught_up: asyncio.Event | None = None
         self._look_now = asyncio.Event()
         self._token = secrets.token_hex(8)
         self._heard_at: float | None = None
@@ -49,6 +59,8 @@ class Receiver:
         self._stale: dict[int, tuple[int, datetime | None]] = {}
         self._providers: list[Callable[[Series], Candle | None]] = []
         self.topics = Topics(self._opened)
+        candles = db.market_data
+        self.windows = Windows(self.topics, candles.stored, candles.written, self._complete, hot_candles)
 
     async def __aenter__(self) -> Self:
         self._running = asyncio.create_task(self._run())
@@ -65,6 +77,10 @@ class Receiver:
     def connected(self) -> bool:
         """Whether a ping came back lately."""
         return self._heard_at is not None and asyncio.get_running_loop().time() - self._heard_at <= SILENCE
+
+    def _complete(self) -> object | None:
+        """The connection that news arrives on, if the topics have caught up with the tables since it stands."""
+        return self._lost if self._caught_up is self._lost and not self._lost.is_set() else None
 
     def feeds(self) -> list[FeedHealth]:
         """What the collectors said last of their channels."""
@@ -87,7 +103,7 @@ class Receiver:
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            for work in (self._listen, self._hand_out, self._send, self._look):
+            for work in (self._listen, self._hand_out, self._send, self._look, self._fill):
                 tasks.create_task(work())
 
     async def _listen(self) -> None:
@@ -103,6 +119,7 @@ class Receiver:
     def _listens(self) -> None:
         """The connection stands: prove it, and read what was written while there was none."""
         self._heard_at = asyncio.get_running_loop().time()
+        self._listening = self._lost
         self._look_now.set()
         self._opened(list(self.topics.series()))  # answers to what was asked before may not have been heard
 
@@ -134,6 +151,10 @@ class Receiver:
                     if hole is not None:
                         await self._attempt(self._read(hole))
 
+    async def _fill(self) -> None:
+        while True:
+            await self._attempt(self.windows.fill())
+
     async def _look(self) -> None:
         """Every TICK: ping, give a silent connection up, and compare the topics with the tables."""
         while True:
@@ -147,15 +168,19 @@ class Receiver:
                 self._heard_at = None
                 self._lost.set()
             self._outbox.put_nowait(Ping(self._token))
-            await self._attempt(self._compare())
+            listening = self._listening
+            if await self._attempt(self._compare()):
+                self._caught_up = listening
             if self.topics.get(BOTS) is not None:
                 await self._attempt(self._tell_stale())
 
-    async def _attempt(self, work: Coroutine[None, None, None]) -> None:
+    async def _attempt(self, work: Coroutine[None, None, None]) -> bool:
         try:
             await work
         except DatabaseOperationError as error:
             log.warning("The feed will try again", reason=str(error))
+            return False
+        return True
 
     async def _compare(self) -> None:
         """Read what a topic missed: news is lost with its connection, but `series` and `tapes` know."""

@@ -1,0 +1,164 @@
+"""The newest candles of one series as they stood at one revision, with what was printed of them."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from repos.candle_reader import AskedPage, CandlePage
+from repos.domain import Candle, Series
+from repos.events import Position
+from repos.feed.news import CandleNews
+from repos.stored import StoredCandles, Texts, decoded, micros, moment_of
+
+_MOST_PRINTS = 8
+"""Selections whose texts are kept."""
+_MOST_PAGES = 16
+"""Pages whose text is kept."""
+_MANY = 50
+"""After so many changes at once, texts are made anew when somebody wants them."""
+
+_ALL = 2**63
+"""Behind every start."""
+
+Row = Sequence[Any]
+"""The columns of repos.revisions.COLUMNS, raw: first the start, in microseconds since 2000."""
+
+
+class Shelf:
+    """Never changes: news makes another one, which takes over what stays.
+
+    `rows` ascend and are the newest of the series, at most `most`; `revisions` are theirs. `older` is the last revision
+    of what is older than they are, None when nothing is.
+    """
+
+    def __init__(
+        self,
+        series: Series,
+        revision: int,
+        rows: list[Row],
+        revisions: list[int],
+        older: int | None,
+        most: int,
+    ) -> None:
+        self.series = series
+        self.revision = revision
+        self.older = older
+        self._rows = rows
+        self._revisions = revisions
+        self._most = most
+        self._starts: list[int] = [row[0] for row in rows]
+        self._prints: dict[object, tuple[Texts, list[str]]] = {}
+        self._pages: dict[tuple[object, int, int], str] = {}
+
+    def page(self, asked: AskedPage) -> CandlePage | None:
+        """The page, as the database would give it; None unless all that it depends on is here."""
+        starts, cut = self._starts, asked.cut
+        first = 0 if asked.start is None else bisect_left(starts, micros(asked.start))
+        end = len(starts) if asked.end is None else bisect_left(starts, micros(asked.end))
+        low, high = first, end
+        if cut.after is not None:
+            low = min(max(bisect_right(starts, micros(cut.after[0])), first), end)
+        if cut.before is not None:
+            high = min(max(bisect_left(starts, micros(cut.before[0])), first), end)
+        below, above = first < low, high < end
+        more = high - low > cut.limit
+        # With more rows here than wanted, a page from the end does not depend on what is older.
+        if not (more and cut.backward) and not self._reaches(asked.start):
+            if cut.after is None or not self._reaches(cut.after[0]) or not below:
+                return None
+            if cut.before is not None and not above and not self._reaches(cut.before[0]):
+                return None
+        if cut.backward:
+            low, has_next, has_previous = max(low, high - cut.limit), above, below or more
+        else:
+            high, has_next, has_previous = min(high, low + cut.limit), above or more, below
+        position = Position(self.series, self.revision, None, moment_of(starts[-1]) if starts else None)
+        return CandlePage(ShelvedCandles(self, min(low, high), high), has_next, has_previous, position)
+
+    def changes(self, position: Position) -> list[tuple[Candle, Position]] | None:
+        """What was written after `position`, as MarketDataRepository.changes; None unless all of it is here."""
+        if position.revision > self.revision:
+            return None
+        if self.older is not None and (position.revision, position.start is None) <= (self.older, False):
+            return None
+        behind = (position.revision, _ALL if position.start is None else micros(position.start))
+        newest = position.newest
+        changes = []
+        for revision, start in self._written[bisect_right(self._written, behind) :]:
+            candle = decoded(self.series, self._rows[bisect_left(self._starts, start)])
+            newest = max(newest or candle.start_time, candle.start_time)
+            changes.append((candle, Position(self.series, revision, candle.start_time, newest)))
+        return changes
+
+    @cached_property
+    def _written(self) -> list[tuple[int, int]]:
+        """Revision and start of every row, in the order of writing."""
+        return sorted(zip(self._revisions, self._starts, strict=True))
+
+    def _reaches(self, moment: datetime | None) -> bool:
+        """Whether every candle that starts at `moment` or later is here; None is the beginning of time."""
+        return self.older is None or (moment is not None and micros(moment) >= self._starts[0])
+
+    def after(self, news: CandleNews) -> "Shelf":
+        """The shelf after that write."""
+        candles = news.candles or []
+        rows, starts, revisions = self._rows.copy(), self._starts.copy(), self._revisions.copy()
+        prints = {key: (make, kept.copy()) for key, (make, kept) in self._prints.items() if len(candles) <= _MANY}
+        older = self.older
+        for candle in candles:
+            row = _row(candle)
+            place = bisect_left(starts, row[0])
+            until = place + (place < len(starts) and starts[place] == row[0])
+            if not until and older is not None:
+                older = news.revision
+                continue
+            rows[place:until], starts[place:until], revisions[place:until] = [row], [row[0]], [news.revision]
+            for make, kept in prints.values():
+                kept[place:until] = make(self.series, [row])
+        excess = max(0, len(rows) - self._most)
+        if excess:
+            older = max(older or 0, *revisions[:excess])
+        for _, kept in prints.values():
+            del kept[:excess]
+        shelf = Shelf(self.series, news.revision, rows[excess:], revisions[excess:], older, self._most)
+        shelf._prints = prints
+        return shelf
+
+    def rows(self, low: int, high: int) -> list[Row]:
+        return self._rows[low:high]
+
+    def json(self, low: int, high: int, key: object, texts: Texts) -> str:
+        """The JSON array of the rows from `low` up to `high`."""
+        page = self._pages.get((key, low, high))
+        if page is None:
+            if key not in self._prints:
+                if len(self._prints) >= _MOST_PRINTS:
+                    self._prints.clear()
+                self._prints[key] = texts, texts(self.series, self._rows)
+            if len(self._pages) >= _MOST_PAGES:
+                self._pages.clear()
+            page = self._pages[key, low, high] = f"[{','.join(self._prints[key][1][low:high])}]"
+        return page
+
+
+class ShelvedCandles(StoredCandles):
+    """Candles on a shelf, from `low` up to `high`."""
+
+    __slots__ = ("_high", "_low", "_shelf")
+
+    def __init__(self, shelf: Shelf, low: int, high: int) -> None:
+        super().__init__(shelf.series, shelf.rows(low, high))
+        self._shelf = shelf
+        self._low = low
+        self._high = high
+
+    def json(self, key: object, texts: Texts) -> str:
+        return self._shelf.json(self._low, self._high, key, texts)
+
+
+def _row(candle: Candle) -> Row:
+    numbers = (candle.open, candle.high, candle.low, candle.close, candle.volume)
+    texts = (format(number, "f") for number in numbers)
+    return (micros(candle.start_time), *texts, candle.trade_count, candle.origin.value)
