@@ -18,6 +18,7 @@ from bench.flood import SYMBOL
 from candleql.logs import configure_logs
 from collector.okx.collector import OKXCollector
 from repos.domain import Side, Trade, TradeRecord
+from repos.feed.news import Tape
 from repos.operations import DatabaseOperations
 
 TIMEFRAMES = ("5s", "1m", "5m", "15m", "1h", "4h")
@@ -31,21 +32,27 @@ async def _main(url: str, port: str, count: str) -> None:
         await db.tape.insert([TradeRecord(first, orjson.dumps(raw).decode())])
         rest_url, ws_url = "http://127.0.0.1:9", f"ws://127.0.0.1:{port}"
         process = psutil.Process()
+        before = await _rows(db)
         async with OKXCollector([SYMBOL], timeframes={SYMBOL: TIMEFRAMES}, db=db, rest_url=rest_url, ws_url=ws_url):
-            begin, begun, cpu = await _reached(db, 1), time.perf_counter(), process.cpu_times()
-            end = await _reached(db, int(count))
+            begin, begun, cpu = await _reached(db, before + 1), time.perf_counter(), process.cpu_times()
+            end = await _reached(db, before + int(count))
             took = time.perf_counter() - begun
             after = process.cpu_times()
         busy = after.user + after.system - cpu.user - cpu.system
         print(orjson.dumps({"rate": (end - begin) / took, "busy": busy / took}).decode())
 
 
-async def _reached(db: DatabaseOperations, trade_id: int) -> int:
+async def _rows(db: DatabaseOperations) -> int:
+    """The id of the tape's last row; every trade is new, so that these ids have no hole."""
+    return (await db.tape.last_ids([Tape("okx", SYMBOL)]))[Tape("okx", SYMBOL)]
+
+
+async def _reached(db: DatabaseOperations, row: int) -> int:
     async with asyncio.timeout(60):
         while True:
-            last = await db.tape.last("okx", SYMBOL)
-            if last is not None and last.trade_id >= trade_id:
-                return last.trade_id
+            last = await _rows(db)
+            if last >= row:
+                return last
             await asyncio.sleep(0.05)
 
 

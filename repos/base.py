@@ -11,6 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from repos.errors import DatabaseOperationError, DatabaseUnavailable
+from repos.hot import hot_transaction
 
 if TYPE_CHECKING:
     from repos.feed.bus import Bus
@@ -71,6 +72,13 @@ class BaseRepository:
         """
         with self._failing(attempt):
             async with self._engine.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def _hot_transaction(self, attempt: str) -> AsyncIterator[AsyncConnection]:
+        """As `_transaction`, for statements that are Hot (repos.hot), and no others."""
+        with self._failing(attempt):
+            async with hot_transaction(self._engine) as connection:
                 yield connection
 
     @contextmanager

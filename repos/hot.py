@@ -1,10 +1,12 @@
-"""Statements whose parameters are so many that SQLAlchemy's execution shows: compiled once, run by asyncpg itself."""
+"""Statements that are executed so often that SQLAlchemy's execution shows: compiled once, run by asyncpg itself."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import asyncpg
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 
 class Hot:
@@ -17,8 +19,8 @@ class Hot:
         self._constants: dict[str, Any] = compiled.params
 
     async def fetch(self, connection: AsyncConnection, parameters: dict[str, Any]) -> list[Any]:
-        """The rows, as asyncpg gives them. `connection` must have executed something in its transaction: SQLAlchemy
-        begins one with the first statement that it executes itself.
+        """The rows, as asyncpg gives them. `connection` is in a transaction: of `hot_transaction`, or of SQLAlchemy,
+        which begins it with the first statement that it executes itself.
 
         Raises:
             asyncpg.PostgresError, asyncpg.InterfaceError, OSError: The driver's own, of repos.base.DRIVER_ERRORS.
@@ -32,3 +34,20 @@ class Hot:
         """The values for the driver, in its order."""
         values = self._constants | parameters
         return [values[name] for name in self._names]
+
+
+@asynccontextmanager
+async def hot_transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A transaction for Hot statements alone: the driver's, of which SQLAlchemy does not know.
+
+    Raises:
+        asyncpg.PostgresError, asyncpg.InterfaceError, OSError, sqlalchemy.exc.SQLAlchemyError: The database failed.
+    """
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        try:
+            async with driver.transaction():
+                yield connection
+        finally:
+            if driver.is_in_transaction():  # the end was cancelled or failed: what is locked must not stay so
+                driver.terminate()

@@ -57,17 +57,18 @@ class MarketDataRepository(BaseRepository):
             InvalidValue: A candle is still forming.
             DatabaseOperationError: The database failed; nothing was written.
         """
-        unique = {(*candle.series, candle.start_time): candle for candle in batch}
-        if not unique:
+        if not batch:
             return []
-        for candle in unique.values():
+        given: dict[tuple[str, str, Timeframe], dict[datetime, Candle]] = {}
+        for candle in batch:
             if not candle.is_final:
                 raise InvalidValue("is_final", f"{candle.series} at {candle.start_time.isoformat()} is still forming")
-        attempt = f"storing {len(unique)} candles, the first of {batch[0].series}"
-        async with self._transaction(attempt) as connection:
-            written = await write(connection, list(unique.values()), force_update, self._known)
+            given.setdefault((candle.exchange, candle.symbol, candle.timeframe), {})[candle.start_time] = candle
+        candles = {Series(*key): given[key] for key in sorted(given)}
+        async with self._hot_transaction(f"storing {len(batch)} candles, the first of {batch[0].series}") as connection:
+            written = await write(connection, candles, force_update, self._known)
             await self._bus.announce(connection, *written)
-        self._known.update(candle.series for candle in unique.values())
+        self._known.update(candles)
         for news in written:
             self.written[news.series] = max(news.revision, self.written.get(news.series, 0))
             self._log.info(f"Stored candle: {news.series.symbol} {news.series.timeframe} at {news.last.isoformat()}")

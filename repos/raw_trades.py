@@ -10,7 +10,6 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from repos import keyset
-from repos.arrays import filled
 from repos.base import BaseRepository
 from repos.decode import decode_trade
 from repos.domain import (
@@ -26,7 +25,7 @@ from repos.domain import (
 )
 from repos.feed.bus import Bus
 from repos.json_text import json_text
-from repos.raw_rows import FIELDS, rows_of, values_of
+from repos.raw_rows import FIELDS, filled_rows, rows_of
 from repos.tables import raw_trades as t
 from repos.tape import TapeRepository
 
@@ -44,13 +43,12 @@ _COLUMNS = (
 
 def _insert_new() -> sa.Executable:
     incoming = rows_of()
-    values = values_of(incoming)
-    same = (t.c[name] == value for name, value in zip(FIELDS[:5], values, strict=False))
+    same = (t.c[name] == incoming.c[name] for name in FIELDS[:5])
     known = sa.exists(sa.select(sa.literal(1)).where(*same))
-    return insert(t).from_select(list(FIELDS), sa.select(*values).where(~known)).returning(t.c.id)
+    return insert(t).from_select(list(FIELDS), sa.select(incoming).where(~known)).returning(t.c.id)
 
 
-_INSERT = insert(t).from_select(list(FIELDS), sa.select(*values_of(rows_of())))
+_INSERT = insert(t).from_select(list(FIELDS), sa.select(rows_of()))
 _INSERT_NEW = _insert_new()
 
 
@@ -116,7 +114,7 @@ class RawTradeRepository(BaseRepository):
             return bool(await self._tape.insert([TradeRecord(trade, text)]))
         row = (exchange, symbol, timestamp or datetime.now(UTC), data_type, text, None, None)
         async with self._transaction(f"storing {data_type} data of {exchange} {symbol}") as connection:
-            await connection.execute(_INSERT, filled(FIELDS, [row]))
+            await connection.execute(_INSERT, filled_rows([row]))
         return True
 
     async def insert_points(self, points: Sequence[MarketDataPoint]) -> int:
@@ -128,7 +126,7 @@ class RawTradeRepository(BaseRepository):
             for p in points
         ]
         async with self._transaction(f"storing {len(points)} points") as connection:
-            return len((await connection.execute(_INSERT_NEW, filled(FIELDS, rows))).all())
+            return len((await connection.execute(_INSERT_NEW, filled_rows(rows))).all())
 
     async def get_raw_trades(
         self,

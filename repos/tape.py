@@ -1,12 +1,14 @@
 """The tape: the trades of each symbol, every one once, in an order that readers can follow."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
+from typing import TypeVar
 
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from repos.arrays import arrays, filled, typed
 from repos.base import BaseRepository
@@ -15,7 +17,7 @@ from repos.domain import DataType, Trade, TradeRecord
 from repos.feed.bus import Bus
 from repos.feed.news import Tape, TradeNews
 from repos.hot import Hot
-from repos.raw_rows import FIELDS, rows_of, values_of
+from repos.raw_rows import FIELDS, filled_rows, rows_of
 from repos.tables import raw_trades as t
 from repos.tables import tapes
 
@@ -23,44 +25,85 @@ _KEY = ("exchange", "symbol")
 _TYPE = DataType.TRADE.value
 _TRADE = (t.c.id, t.c.exchange, t.c.symbol, t.c.raw_data)
 
-
-def _insert() -> sa.ClauseElement:
-    incoming = rows_of()
-    # The stored row with the smallest id that is not below this one is the only one that can cover it.
-    same = (t.c.exchange == incoming.c.exchange, t.c.symbol == incoming.c.symbol)
-    cover = sa.select(t.c.first_trade_id).where(*same, t.c.trade_id >= incoming.c.trade_id).order_by(t.c.trade_id)
-    uncovered = sa.func.coalesce(cover.limit(1).scalar_subquery() > incoming.c.trade_id, sa.true())
-    new = insert(t).from_select(list(FIELDS), sa.select(*values_of(incoming)).where(uncovered))
-    return new.on_conflict_do_nothing().returning(t.c.id, t.c.exchange, t.c.symbol, t.c.trade_id)
-
-
-_INSERT = Hot(_insert())
-_tape_rows = arrays(typed(tapes, _KEY))
-_ended = arrays(typed(tapes, (*_KEY, "last_id")))
-_CREATE_TAPES = insert(tapes).from_select(["exchange", "symbol"], sa.select(_tape_rows)).on_conflict_do_nothing()
+_asked = arrays(typed(tapes, _KEY))
+_CREATE = Hot(insert(tapes).from_select(list(_KEY), sa.select(_asked)).on_conflict_do_nothing())
 _TAPES = (
     sa.select(tapes.c.exchange, tapes.c.symbol, tapes.c.last_id)
-    .where(sa.tuple_(tapes.c.exchange, tapes.c.symbol).in_(sa.select(_tape_rows)))
+    .where(sa.tuple_(tapes.c.exchange, tapes.c.symbol).in_(sa.select(_asked)))
     .order_by(tapes.c.exchange, tapes.c.symbol)
 )
-_LOCK_TAPES = _TAPES.with_for_update()
-_ADVANCE_TAPES = (
-    sa.update(tapes)
-    .where(tapes.c.exchange == _ended.c.exchange, tapes.c.symbol == _ended.c.symbol)
-    .values(last_id=_ended.c.last_id)
-)
+_LOCK = Hot(_TAPES.with_for_update())
+_highest = sa.select(sa.func.max(t.c.trade_id)).where(t.c.exchange == _asked.c.exchange, t.c.symbol == _asked.c.symbol)
+_HIGHEST = Hot(sa.select(_asked, sa.func.coalesce(_highest.scalar_subquery(), -1)))
+
+
+def _insert(*, beyond: bool) -> sa.ClauseElement:
+    """Stores rows and advances their tapes; `beyond`: their ids are higher than any stored, so nothing needs a look."""
+    incoming = rows_of()
+    rows = sa.select(incoming)
+    if not beyond:
+        # The stored row with the smallest id that is not below this one is the only one that can cover it.
+        same = (t.c.exchange == incoming.c.exchange, t.c.symbol == incoming.c.symbol)
+        cover = sa.select(t.c.first_trade_id).where(*same, t.c.trade_id >= incoming.c.trade_id).order_by(t.c.trade_id)
+        rows = rows.where(sa.func.coalesce(cover.limit(1).scalar_subquery() > incoming.c.trade_id, sa.true()))
+    new = insert(t).from_select(list(FIELDS), rows)
+    if not beyond:
+        new = new.on_conflict_do_nothing()
+    stored = new.returning(t.c.id, t.c.exchange, t.c.symbol, t.c.trade_id).cte("stored")
+    key = (stored.c.exchange, stored.c.symbol)
+    ends = (
+        sa.select(*key, sa.func.max(stored.c.id).label("last_id"), sa.func.array_agg(stored.c.trade_id))
+        .group_by(*key)
+        .cte("ends")
+    )
+    same_tape = (tapes.c.exchange == ends.c.exchange, tapes.c.symbol == ends.c.symbol)
+    advanced = sa.update(tapes).where(*same_tape).values(last_id=ends.c.last_id).cte("advanced")
+    return sa.select(ends).add_cte(advanced)
+
+
+_INSERT_BEYOND = Hot(_insert(beyond=True))
+_INSERT_NEW = Hot(_insert(beyond=False))
+
+_T = TypeVar("_T")
 
 
 def _of(exchange: str, symbol: str) -> list[sa.ColumnElement[bool]]:
     return [t.c.exchange == exchange, t.c.symbol == symbol, t.c.trade_id.is_not(None)]
 
 
-def _once(trades: Sequence[Trade]) -> list[Trade]:
-    """`trades` of one symbol, ascending by id, without those whose ids lie inside another's."""
-    kept: list[Trade] = []
-    for trade in sorted(trades, key=lambda trade: (-trade.trade_id, trade.first_id)):
-        if not kept or trade.trade_id < kept[-1].first_id:
-            kept.append(trade)
+async def _store(
+    connection: AsyncConnection, statement: Hot, batch: Mapping[Tape, Sequence[TradeRecord]]
+) -> dict[Tape, tuple[int, list[Trade]]]:
+    """Store trades by one of the two inserts: the last row's id and the new trades of each tape that has any."""
+    if not batch:
+        return {}
+    stored = {}
+    for exchange, symbol, last_id, trade_ids in await statement.fetch(connection, filled_rows(_rows(batch))):
+        tape, new = Tape(exchange, symbol), set(trade_ids)
+        stored[tape] = last_id, [trade for trade, _ in batch[tape] if trade.trade_id in new]
+    return stored
+
+
+def _rows(batch: Mapping[Tape, Sequence[TradeRecord]]) -> Iterator[tuple[object, ...]]:
+    """The batch in the order of FIELDS."""
+    for tape, records in batch.items():
+        for trade, raw in records:
+            yield *tape, trade.timestamp, _TYPE, raw, trade.trade_id, trade.first_id
+
+
+def _once(found: Sequence[_T], trade_of: Callable[[_T], Trade]) -> list[_T]:
+    """What was `found` of one symbol, ascending by trade id, without those whose ids lie inside another's."""
+    last = -1
+    for trade in map(trade_of, found):
+        if trade.first_id <= last:
+            break
+        last = trade.trade_id
+    else:
+        return list(found)  # nearly always
+    kept: list[_T] = []
+    for one in sorted(found, key=lambda one: (-trade_of(one).trade_id, trade_of(one).first_id)):
+        if not kept or trade_of(one).trade_id < trade_of(kept[-1]).first_id:
+            kept.append(one)
     kept.reverse()
     return kept
 
@@ -70,7 +113,9 @@ class TapeRepository(BaseRepository):
 
     def __init__(self, engine: AsyncEngine, bus: Bus, logger: structlog.typing.FilteringBoundLogger) -> None:
         super().__init__(engine, bus, logger)
-        self._known: set[Tape] = set()
+        self._created: set[Tape] = set()
+        self._ends: dict[Tape, tuple[int, int]] = {}
+        """The last row of a tape that this process wrote last, and the highest trade id stored at that time."""
 
     async def insert(self, records: Sequence[TradeRecord]) -> list[Trade]:
         """Store trades in one transaction and return those that are new, ascending by id within a symbol.
@@ -81,42 +126,41 @@ class TapeRepository(BaseRepository):
         Raises:
             DatabaseOperationError: The database failed; nothing was stored.
         """
-        given: dict[Tape, dict[tuple[int, int], TradeRecord]] = {}
+        given: dict[tuple[str, str], list[TradeRecord]] = {}
         for record in records:
-            trade = record.trade
-            given.setdefault(Tape(trade.exchange, trade.symbol), {}).setdefault((trade.trade_id, trade.count), record)
+            given.setdefault((record.trade.exchange, record.trade.symbol), []).append(record)
         if not given:
             return []
-        keys = sorted(given)
-        rows: list[tuple[object, ...]] = []
-        trades: dict[tuple[str, str, int], Trade] = {}
-        for key in keys:
-            for trade in _once([record.trade for record in given[key].values()]):
-                trades[*key, trade.trade_id] = trade
-                text = given[key][trade.trade_id, trade.count].raw
-                rows.append((*key, trade.timestamp, _TYPE, text, trade.trade_id, trade.first_id))
-        stored: dict[Tape, list[Trade]] = {}
-        ends: dict[Tape, int] = {}
-        async with self._transaction(f"storing {len(rows)} trades") as connection:
+        batch = {Tape(*key): _once(given[key], itemgetter(0)) for key in sorted(given)}
+        asked = filled(_KEY, batch)
+        async with self._hot_transaction(f"storing {sum(map(len, batch.values()))} trades") as connection:
             # As with series (repos.revisions): created before any is locked.
-            if not self._known.issuperset(keys):
-                await connection.execute(_CREATE_TAPES, filled(_KEY, keys))
-            locked = (await connection.execute(_LOCK_TAPES, filled(_KEY, keys))).all()
-            before = {Tape(row[0], row[1]): row[2] for row in locked}
-            for row_id, exchange, symbol, trade_id in await _INSERT.fetch(connection, filled(FIELDS, rows)):
-                key = Tape(exchange, symbol)
-                stored.setdefault(key, []).append(trades[exchange, symbol, trade_id])
-                ends[key] = max(row_id, ends.get(key, 0))
-            if stored:
-                await connection.execute(
-                    _ADVANCE_TAPES, filled((*_KEY, "last_id"), [(*key, end) for key, end in ends.items()])
-                )
-                for found in stored.values():
-                    found.sort(key=lambda trade: trade.trade_id)
-                news = [TradeNews(key, before[key], ends[key], found) for key, found in stored.items()]
-                await self._bus.announce(connection, *news)
-        self._known.update(keys)
-        return [trade for found in stored.values() for trade in found]
+            if not self._created.issuperset(batch):
+                await _CREATE.fetch(connection, asked)
+            before = {Tape(row[0], row[1]): row[2] for row in await _LOCK.fetch(connection, asked)}
+            highest = await self._highest_ids(connection, before)
+            beyond = {tape: some for tape, some in batch.items() if some[0].trade.first_id > highest[tape]}
+            others = {tape: some for tape, some in batch.items() if tape not in beyond}
+            stored = {
+                **await _store(connection, _INSERT_BEYOND, beyond),
+                **await _store(connection, _INSERT_NEW, others),
+            }
+            news = [TradeNews(tape, before[tape], *stored[tape]) for tape in batch if tape in stored]
+            await self._bus.announce(connection, *news)
+        self._created.update(batch)
+        for tape, (last_id, trades) in stored.items():
+            self._ends[tape] = last_id, max(highest[tape], trades[-1].trade_id)
+        return [trade for tape in batch if tape in stored for trade in stored[tape][1]]
+
+    async def _highest_ids(self, connection: AsyncConnection, before: dict[Tape, int]) -> dict[Tape, int]:
+        """The highest stored trade id of each tape (-1: none). The tapes are locked and end with the rows `before`."""
+        # A tape that still ends as this process left it holds what it held then. Forgotten until the write succeeds.
+        known = {tape: self._ends.pop(tape, None) for tape in before}
+        highest = {tape: end[1] for tape, end in known.items() if end is not None and end[0] == before[tape]}
+        if unknown := before.keys() - highest:
+            rows = await _HIGHEST.fetch(connection, filled(_KEY, unknown))
+            highest |= {Tape(row[0], row[1]): row[2] for row in rows}
+        return highest
 
     async def between(self, exchange: str, symbol: str, start: datetime, end: datetime) -> list[Trade]:
         """The trades of [start, end), ascending by id, no match twice: those inside an aggregated one are left out."""
@@ -125,7 +169,7 @@ class TapeRepository(BaseRepository):
         query = sa.select(*_TRADE).where(*_of(exchange, symbol), *inside)
         async with self._transaction(f"reading trades of {exchange} {symbol}") as connection:
             rows = await connection.execute(query)
-            return _once([decode_trade(exchange, symbol, row[3]) for row in rows])
+            return _once([decode_trade(exchange, symbol, row[3]) for row in rows], lambda trade: trade)
 
     async def has(self, exchange: str, symbol: str, trade_id: int) -> bool:
         """Whether that match is stored, by itself or inside an aggregated trade."""

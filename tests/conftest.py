@@ -81,7 +81,11 @@ def selects(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @pytest.fixture
 async def feed(db: DatabaseOperations) -> AsyncIterator[Feed]:
+    """A feed that hears news: what is published from here on is not lost."""
     async with Feed(db) as feed:
+        async with asyncio.timeout(10):
+            while not feed.connected:
+                await asyncio.sleep(0)
         yield feed
 
 

@@ -37,7 +37,7 @@ async def heard(db: DatabaseOperations, count: int) -> AsyncIterator[list[News]]
     ready = asyncio.Event()
     found: list[News] = []
     async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
-        listening = tasks.create_task(db.bus.listen(news.put_nowait, ready.set, asyncio.Event()))
+        listening = tasks.create_task(db.bus.listen(news.put_nowait, ready.set, asyncio.Event(), lambda _: True))
         await ready.wait()
         yield found
         found += [await news.get() for _ in range(count)]

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -16,9 +17,20 @@ from repos.events import BotEventKind, CandleEvent, CandleEventKind, FeedHealth,
 from repos.feed import receiver
 from repos.feed.hub import Feed
 from repos.feed.mailbox import MOST, Mailbox
-from repos.feed.news import ANNOUNCED_ROWS, PIECE_BYTES, Ask, CandleNews, Decoder, FeedHealthNews, FormingNews, encode
+from repos.feed.news import (
+    ANNOUNCED_ROWS,
+    PIECE_BYTES,
+    Ask,
+    CandleNews,
+    Decoder,
+    FeedHealthNews,
+    FormingNews,
+    Tape,
+    TradeNews,
+    encode,
+)
 from repos.operations import DatabaseOperations
-from tests.builders import BTC_1M, MINUTE, NOON, a_candle, a_record
+from tests.builders import BTC_1M, MINUTE, NOON, a_candle, a_record, a_trade
 
 pytestmark = pytest.mark.anyio
 
@@ -402,11 +414,21 @@ def test_news_of_any_length_fits_into_payloads_and_back():
     news = CandleNews(BTC_1M, 7, NOON, NOON + 500 * MINUTE, [minute(n) for n in range(501)])
 
     pieces = encode(news)
-    decoder = Decoder()
+    decoder = Decoder(lambda _: True)
     decoded = [decoder.feed(piece) for piece in pieces]
 
     assert max(len(piece.encode()) for piece in pieces) <= PIECE_BYTES
     assert decoded == [*[None] * (len(pieces) - 1), news]
+
+
+def test_rows_that_nobody_follows_are_not_read():
+    candles = CandleNews(BTC_1M, 7, NOON, NOON + MINUTE, [minute(0), minute(1)])
+    trades = TradeNews(Tape("okx", "BTC-USDT"), 4, 6, [a_trade(trade_id=2), a_trade(trade_id=3)])
+    followed, ignored = Decoder(lambda _: True), Decoder(lambda _: False)
+
+    for news, without in ((candles, replace(candles, candles=None)), (trades, replace(trades, trades=None))):
+        (payload,) = encode(news)
+        assert (followed.feed(payload), ignored.feed(payload)) == (news, without)
 
 
 @pytest.mark.parametrize(
@@ -419,7 +441,7 @@ def test_news_of_any_length_fits_into_payloads_and_back():
     ],
 )
 def test_what_is_no_news_is_refused_and_the_next_is_read(payload):
-    decoder = Decoder()
+    decoder = Decoder(lambda _: True)
 
     with pytest.raises(ValueError, match=r"."):
         decoder.feed(payload)
@@ -436,7 +458,9 @@ async def test_unreadable_news_does_not_stop_the_feed(db, feed, connection):
     assert [event.kind for event in seen] == [CandleEventKind.CLOSED]
 
 
-async def test_the_feed_waits_for_a_database_that_comes_later(database_url, db: DatabaseOperations):
+@pytest.fixture
+def late(database_url) -> DatabaseOperations:
+    """Operations whose first two connections for news fail."""
     late = DatabaseOperations(database_url)
     connect, failures = late.bus._connect, [ConnectionRefusedError("not yet"), ConnectionRefusedError("not yet")]
 
@@ -446,6 +470,19 @@ async def test_the_feed_waits_for_a_database_that_comes_later(database_url, db: 
         return await connect()
 
     late.bus._connect = refuse_twice
+    return late
+
+
+async def test_who_subscribes_before_anything_can_be_heard_gets_the_forming_candle_too(db, late):
+    async with late, Feed(late) as feed:
+        with feed.answer(lambda series: forming(4) if series == BTC_1M else None):
+            async with aclosing(feed.candles(BTC_1M, None, 1)) as events:
+                seen = await take(events, 1)
+
+    assert [told(event) for event in seen] == [("FORMING", 4)]
+
+
+async def test_the_feed_waits_for_a_database_that_comes_later(db, late):
     async with late, Feed(late) as feed, following(feed) as events:
         await db.market_data.upsert_candle(minute(0))
         seen = await take(events, 1)

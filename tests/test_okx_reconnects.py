@@ -10,7 +10,7 @@ import collector.okx.stream
 from collector.okx.pace import Pace
 from collector.okx.protocol import Notice, Pong, Subscribed, Trades
 from collector.okx.simulator.server import Simulator
-from collector.okx.stream import Connected, Disconnected, OKXStream
+from collector.okx.stream import TOGETHER, Connected, Disconnected, OKXStream
 from tests.simulated import an_exchange
 from tests.streams import ALL, BUSINESS, ETHER, connection_of, following, the_next
 
@@ -135,6 +135,46 @@ async def test_a_message_that_cannot_be_taken_ends_the_connection(message, reaso
             lost = await the_next(Disconnected, events)
 
     assert reason in lost.reason
+
+
+async def test_what_came_before_the_message_that_ends_a_connection_is_told(exchange):
+    async def send(socket: ServerConnection) -> None:
+        for message in [*["pong"] * 250, b"\xff"]:
+            await socket.send(message)
+        await socket.wait_closed()
+
+    async with serve(send, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with following(f"ws://127.0.0.1:{port}", ALL) as (_, events):
+            connected, *told, lost = [await anext(events) for _ in range(252)]
+
+    assert (connected, told) == (Connected(), [Pong()] * 250)
+    assert "1007" in lost.reason
+
+
+async def test_a_backlog_of_frames_leaves_others_their_turn():
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def send(socket: ServerConnection) -> None:
+        socket.transport.write(b"\x81\x04pong" * 5_000)  # all at once, as text frames
+        await socket.wait_closed()
+
+    async with serve(send, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with following(f"ws://127.0.0.1:{port}", ALL) as (_, events):
+            await the_next(Pong, events)
+            counting = asyncio.create_task(count_turns())
+            for _ in range(4_999):
+                await the_next(Pong, events)
+            counting.cancel()
+
+    assert turns >= 5_000 / TOGETHER - 1
 
 
 async def test_cancelling_closes_the_connection(exchange):

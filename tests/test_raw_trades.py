@@ -1,12 +1,15 @@
 """Raw exchange data in a real database: every trade once, whole, and in an order that readers can follow."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
+import asyncpg
 import orjson
 import pytest
 
-from repos.domain import DataType, InvalidValue, MarketDataPoint
+from repos.domain import DataType, InvalidValue, MarketDataPoint, TradeRecord
+from repos.errors import DatabaseOperationError
 from repos.feed.news import Tape
 from repos.operations import DatabaseOperations
 from tests.builders import NOON, a_record, a_trade
@@ -24,6 +27,22 @@ async def add(db: DatabaseOperations, *ids: int | tuple[int, int]) -> list[int]:
         first, last = one if isinstance(one, tuple) else (one, one)
         records.append(a_record(trade_id=last, count=last - first + 1, timestamp=NOON + last * SECOND))
     return [trade.trade_id for trade in await db.tape.insert(records)]
+
+
+@pytest.fixture
+async def connection(database_url) -> AsyncIterator[asyncpg.Connection]:
+    made = await asyncpg.connect(database_url)
+    yield made
+    await made.close()
+
+
+async def is_waited_for(connection: asyncpg.Connection) -> None:
+    """Return when another connection waits for a lock of this one."""
+    async with asyncio.timeout(10):
+        while not await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
+        ):
+            await asyncio.sleep(0)
 
 
 async def test_a_trade_is_stored_once_and_whole(db):
@@ -122,6 +141,83 @@ async def test_a_reader_of_the_tape_misses_nothing_of_concurrent_writers(db):
             tasks.create_task(write(writer))
 
     assert len(set(seen)) == 90
+
+
+@pytest.fixture
+async def elsewhere(db, database_url) -> AsyncIterator[DatabaseOperations]:
+    """Another process, which knows nothing of what this one wrote."""
+    async with DatabaseOperations(database_url) as operations:
+        yield operations
+
+
+async def test_what_another_process_stored_meanwhile_counts_once(db, elsewhere):
+    assert await add(db, 1, 2) == [1, 2]
+    assert await add(elsewhere, (3, 6)) == [6]
+
+    assert await add(db, 3, 4, 5, 6, 7) == [7]
+    assert await add(elsewhere, 7, 8) == [8]
+    assert await add(db, (7, 9), 10) == [9, 10]
+
+
+async def test_writers_of_the_same_trades_store_each_match_once(db, elsewhere):
+    async def write(operations: DatabaseOperations, size: int) -> None:
+        for last in range(size, 121, size):
+            # Single matches from one, aggregates of 2 to 4 from the others.
+            await add(operations, last if size == 1 else (last - size + 1, last))
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        for operations, size in ((db, 1), (elsewhere, 1), (db, 2), (elsewhere, 3), (db, 4), (elsewhere, 4)):
+            tasks.create_task(write(operations, size))
+
+    rows = [trade for _, trade in await db.tape.after(*BTC, 0, limit=1000)]
+    ends = {trade.trade_id for trade in rows}
+    assert len(ends) == len(rows)
+    for trade in rows:
+        inside = [one for one in rows if trade.first_id <= one.trade_id < trade.trade_id]
+        # What lies inside a stored range was there before it.
+        assert all(rows.index(one) < rows.index(trade) for one in inside)
+    assert {number for trade in rows for number in range(trade.first_id, trade.trade_id + 1)} == set(range(1, 121))
+
+
+async def test_a_trade_written_past_the_tape_fails_one_write_and_is_found_by_the_next(db, connection):
+    await add(db, 1)
+    await connection.execute(
+        "INSERT INTO raw_trades (exchange, symbol, timestamp, data_type, raw_data, trade_id, first_trade_id) "
+        "VALUES ('okx', 'BTC-USDT', $1, 'trade', '{}', 2, 2)",
+        NOON + 2 * SECOND,
+    )
+
+    with pytest.raises(DatabaseOperationError, match="duplicate key"):
+        await add(db, 2, 3)
+
+    assert await add(db, 2, 3) == [3]
+
+
+@pytest.mark.parametrize("times", [pytest.param(1, id="once"), pytest.param(2, id="and again while it rolls back")])
+async def test_a_write_that_is_cancelled_while_it_waits_leaves_no_lock_and_no_trade(db, connection, times):
+    await add(db, 1)
+    async with connection.transaction():
+        await connection.execute("SELECT FROM tapes FOR UPDATE")
+        waiting = asyncio.create_task(add(db, 2))
+        await is_waited_for(connection)
+        for _ in range(times):
+            waiting.cancel()
+            await asyncio.sleep(0)
+        await asyncio.wait([waiting])
+
+    assert waiting.cancelled()
+    async with asyncio.timeout(10):
+        assert await add(db, 3) == [3]
+    assert not await db.tape.has(*BTC, 2)
+
+
+async def test_one_text_that_is_no_single_object_fails_the_whole_batch(db):
+    good, bad = a_record(trade_id=1), TradeRecord(a_trade(trade_id=2), "{}, {}")
+
+    with pytest.raises(DatabaseOperationError, match="null value"):
+        await db.tape.insert([good, bad])
+
+    assert await db.tape.last(*BTC) is None
 
 
 async def test_any_object_can_be_stored_under_any_name(db):

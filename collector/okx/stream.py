@@ -23,6 +23,8 @@ OPEN_TIMEOUT = SEND_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 2.0
 MAX_FRAME = 2**20
 """Bytes. The largest frame, a snapshot of 400 levels, takes about 40 thousand."""
+TOGETHER = 100
+"""Events, about, that are taken in one turn, between two looks at what is to be sent."""
 STABLE_AFTER = 60.0
 """A connection that lasted this long was a good one: the next reconnect is quick again."""
 
@@ -100,8 +102,11 @@ class OKXStream:
                     self.session, self._socket = session, socket
                     yield Connected()
                     while self._wanted and not session.is_ending:
-                        for event in await self._turn(socket, session):
+                        events = await self._turn(socket, session)
+                        for event in events:
                             yield event
+                        if len(events) >= TOGETHER:
+                            await asyncio.sleep(0)  # a backlog alone would keep the loop from everybody else
                 finally:
                     self.session = self._socket = None
                     await _close(socket)
@@ -150,18 +155,23 @@ class OKXStream:
         )
 
     async def _turn(self, socket: ClientConnection, session: Session) -> list[Event]:
-        """Send what is due, then take one frame, or nothing when it is time to send again."""
+        """Send what is due, then take what is there, or wait for a frame until it is time to send again."""
         clock = asyncio.get_running_loop().time
         await self._send(socket, session)
+        events: list[Event] = []
         try:
             # At least a moment, so that a pong behind a backlog is read before it counts as missing.
             async with asyncio.timeout_at(max(session.wake_at(), clock() + 0.05)):
-                text = await socket.recv(decode=True)
+                events += session.received(await socket.recv(decode=True), clock())
+                # A timeout costs as much as to parse a frame: those that wait already share one.
+                while socket.recv_messages.frames and len(events) < TOGETHER:
+                    events += session.received(await socket.recv(decode=True), clock())
         except TimeoutError:
-            if session.is_overdue(clock()):
+            if not events and session.is_overdue(clock()):
                 raise TimeoutError(f"no pong within {PONG_WITHIN:g} s") from None
-            return []
-        events = session.received(text, clock())
+        except WebSocketException:
+            if not events:  # otherwise the next turn meets it again
+                raise
         self._unwant(event.arg for event in events if isinstance(event, Refused) and event.arg is not None)
         return events
 

@@ -10,13 +10,14 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from repos.base import DRIVER_ERRORS, translated
-from repos.feed.news import Decoder, News, encode
+from repos.feed.news import Decoder, Follows, News, encode
+from repos.hot import Hot
 
 CHANNEL = "candleql"
 
 _pieces = sa.func.unnest(sa.bindparam("pieces", type_=ARRAY(sa.Text))).column_valued("piece")
 # The aggregate makes one small row of the many void ones.
-_NOTIFY = sa.select(sa.func.count(sa.func.pg_notify(CHANNEL, _pieces)))
+_NOTIFY = Hot(sa.select(sa.func.count(sa.func.pg_notify(CHANNEL, _pieces))))
 _NO_WAIT = sa.text("SET LOCAL synchronous_commit TO off")
 
 log = structlog.get_logger(__name__)
@@ -34,7 +35,7 @@ class Bus:
         """Send news when the transaction of `connection` commits."""
         pieces = [piece for item in news for piece in encode(item)]
         if pieces:
-            await connection.execute(_NOTIFY, {"pieces": pieces})
+            await _NOTIFY.fetch(connection, {"pieces": pieces})
 
     async def publish(self, *news: News) -> None:
         """Send news that no row stands behind, so the commit need not wait for the disk.
@@ -50,11 +51,13 @@ class Bus:
             failure = translated("publishing news", error)
             raise failure from failure.__cause__
 
-    async def listen(self, heard: Callable[[News], None], ready: Callable[[], None], lost: asyncio.Event) -> None:
+    async def listen(
+        self, heard: Callable[[News], None], ready: Callable[[], None], lost: asyncio.Event, follows: Follows
+    ) -> None:
         """Call `ready` once, then `heard` with all news from there on, in order, until the connection is lost.
 
-        Returns when it is, or when the caller sets `lost`. Unreadable news is logged and left out: readers find
-        the hole by its revision.
+        News of a series or tape that nobody `follows` comes without its rows. Returns when the connection is lost, or
+        when the caller sets `lost`. Unreadable news is logged and left out: readers find the hole by its revision.
 
         Raises:
             OSError, asyncpg.PostgresError: The connection could not be made.
@@ -63,7 +66,7 @@ class Bus:
 
         def arrived(_: object, sender: int, __: str, payload: object) -> None:
             try:
-                news = decoders.setdefault(sender, Decoder()).feed(str(payload))
+                news = decoders.setdefault(sender, Decoder(follows)).feed(str(payload))
             except (ValueError, TypeError, LookupError, ArithmeticError) as error:
                 log.warning("Unreadable news", sender=sender, reason=str(error), payload=str(payload)[:200])
                 return

@@ -115,7 +115,7 @@ class Receiver:
                 with attempt:
                     # One for each connection: the end of the last one may still be on its way to us.
                     self._lost = asyncio.Event()
-                    await self._db.bus.listen(self._inbox.put_nowait, self._listens, self._lost)
+                    await self._db.bus.listen(self._inbox.put_nowait, self._listens, self._lost, self._follows)
             log.warning("The connection for news was lost; opening another")
 
     def _listens(self) -> None:
@@ -123,6 +123,10 @@ class Receiver:
         self._heard_at = asyncio.get_running_loop().time()
         self._listening = self._lost
         self._look_now.set()
+        self._opened(list(self.topics.series()))  # answers to what was asked before may not have been heard
+
+    def _follows(self, key: Key) -> bool:
+        return self.topics.get(key) is not None
 
     async def _send(self) -> None:
         while True:
