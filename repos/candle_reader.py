@@ -1,9 +1,11 @@
 """Candles for who prints them: as PostgreSQL sends them, many pages in one statement."""
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any, Self
 
 import msgspec
@@ -144,10 +146,9 @@ class CandleReader(BaseRepository):
             times = page.times
             given.append((place, *page.series, page.cut.limit, *(micros(times[name]) for name in sorted(kind[0]))))
         rows = await self._fetch(attempt, pages_statement(*kind), filled(names, given))
-        of_each: list[list[Any]] = [[] for _ in pages]
-        for row in rows:
-            of_each[row[2 + BESIDE]].append(row)
-        return [_page(page, own, BESIDE + 1) for page, own in zip(pages, of_each, strict=True)]
+        place_of = itemgetter(2 + BESIDE)  # in which order they come
+        ends = [bisect_right(rows, place, key=place_of) for place in range(-1, len(pages))]
+        return [_page(page, rows[ends[n] : ends[n + 1]], BESIDE + 1) for n, page in enumerate(pages)]
 
     async def window(self, series: Series, most: int) -> tuple[Position, int | None, list[tuple[int, Sequence[Any]]]]:
         """The newest `most` candles, the oldest first: each one's revision and raw row.
