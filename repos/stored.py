@@ -1,19 +1,20 @@
-"""Candles as PostgreSQL sent them: prices as text, instants as integers, and decoded only for who wants that."""
+"""Candles as PostgreSQL sent them: numbers as text, instants as integers, and decoded only for who wants that."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, overload
 
+from repos.candle_queries import RAW
 from repos.domain import Candle, Series
-from repos.revisions import COLUMNS, candle_of
+from repos.revisions import candle_of
 
 Texts = Callable[[Series, Sequence[Sequence[Any]]], list[str]]
 """What is printed of rows of one series, a text each."""
 
 _ZERO = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_WIDTH = len(COLUMNS)
+_WIDTH = len(RAW)
 
 
 def micros(moment: datetime) -> int:
@@ -26,13 +27,13 @@ def moment_of(micros: int) -> datetime:
 
 
 def decoded(series: Series, row: Sequence[Any]) -> Candle:
-    """The candle of a raw row, which ends with COLUMNS."""
-    start, *prices, trade_count, origin = row[-_WIDTH:]
-    return candle_of(series, (moment_of(start), *map(Decimal, prices), trade_count, origin))
+    """The candle of a raw row, which ends with the values of RAW."""
+    start, numbers, trade_count, origin = row[-_WIDTH:]
+    return candle_of(series, (moment_of(start), *map(Decimal, numbers.split(",")), trade_count, origin))
 
 
 class StoredCandle:
-    """A candle that is decoded when it is first looked into. `row` is raw and ends with repos.revisions.COLUMNS."""
+    """A candle that is decoded when it is first looked into. `row` is raw and ends with repos.candle_queries.RAW."""
 
     __slots__ = ("_candle", "row", "series")
 

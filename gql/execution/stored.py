@@ -11,8 +11,8 @@ from gql.cursors import CandleCursor, encoded
 from gql.edges import StoredEdges
 from gql.execution.shape import Shape
 from gql.scalars import rfc3339
+from repos.candle_queries import NUMBERS, RAW
 from repos.domain import Origin, Series
-from repos.revisions import COLUMNS
 from repos.stored import StoredCandle, StoredCandles, moment_of
 
 PRINTED = ("Candle", "CandleEdge")
@@ -21,7 +21,7 @@ PRINTABLE = (StoredCandles, StoredEdges)
 """Lists of those that it prints."""
 
 _ORIGINS = {origin.value: origin.name for origin in Origin}
-_PLACE = {column.name: index - len(COLUMNS) for index, column in enumerate(COLUMNS)}
+_PLACE = {column.name: index - len(RAW) for index, column in enumerate(RAW)}
 _START = f"row[{_PLACE['start_time']}]"
 _CODE = {
     "exchange": "{exchange}",
@@ -31,7 +31,7 @@ _CODE = {
     "start_time": f'"{{instant({_START})}}"',
     "end_time": f'"{{end({_START})}}"',
     # PostgreSQL writes a numeric in plain notation with all its places, as the scalar does.
-    **{name: f'"{{row[{_PLACE[name]}]}}"' for name in ("open", "high", "low", "close", "volume")},
+    **{name: f'"{{numbers[{index}]}}"' for index, name in enumerate(NUMBERS)},
     "trade_count": f"{{null if row[{_PLACE['trade_count']}] is None else row[{_PLACE['trade_count']}]}}",
     "origin": f'"{{origins[row[{_PLACE["origin"]}]]}}"',
     "is_final": "true",
@@ -49,8 +49,10 @@ def _instant(micros: int) -> str:
 def printer(shape: Shape) -> Callable[[StoredCandles | StoredEdges | StoredCandle], orjson.Fragment]:
     """The function that makes a JSON array of stored candles and a JSON object of one, of which `shape` is selected."""
     names = {"instant": _instant, "origins": _ORIGINS, "null": "null"}
+    code = _object(shape)
+    split = f" for numbers in (row[{_PLACE['numbers']}].split(','),)" if "numbers[" in code else ""
     arguments = "rows, exchange, symbol, timeframe, end, cursor"
-    make = eval(f"lambda {arguments}: [f'''{_object(shape)}''' for row in rows]", names)  # noqa: S307 -- names and attributes of our own schema
+    make = eval(f"lambda {arguments}: [f'''{code}''' for row in rows{split}]", names)  # noqa: S307 -- names and attributes of our own schema
 
     def texts(series: Series, rows: Sequence[Any]) -> list[str]:
         length = series.timeframe.length // timedelta(microseconds=1)

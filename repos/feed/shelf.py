@@ -23,7 +23,7 @@ _ALL = 2**63
 """Behind every start."""
 
 Row = Sequence[Any]
-"""The columns of repos.revisions.COLUMNS, raw: first the start, in microseconds since 2000."""
+"""The values of repos.candle_queries.RAW: first the start, in microseconds since 2000."""
 
 
 class Shelf:
@@ -160,5 +160,5 @@ class ShelvedCandles(StoredCandles):
 
 def _row(candle: Candle) -> Row:
     numbers = (candle.open, candle.high, candle.low, candle.close, candle.volume)
-    texts = (format(number, "f") for number in numbers)
-    return (micros(candle.start_time), *texts, candle.trade_count, candle.origin.value)
+    text = ",".join([format(number, "f") for number in numbers])
+    return micros(candle.start_time), text, candle.trade_count, candle.origin.value
