@@ -28,8 +28,10 @@ def moment_of(micros: int) -> datetime:
 
 def decoded(series: Series, row: Sequence[Any]) -> Candle:
     """The candle of a raw row, which ends with the values of RAW."""
-    start, numbers, trade_count, origin = row[-_WIDTH:]
-    return candle_of(series, (moment_of(start), *map(Decimal, numbers.split(",")), trade_count, origin))
+    start, text = row[-_WIDTH:]
+    *numbers, trade_count, origin = text.split(",")
+    count = None if trade_count == "null" else int(trade_count)
+    return candle_of(series, (moment_of(start), *map(Decimal, numbers), count, origin))
 
 
 class StoredCandle:

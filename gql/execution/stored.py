@@ -11,7 +11,7 @@ from gql.cursors import CandleCursor, encoded
 from gql.edges import StoredEdges
 from gql.execution.shape import Shape
 from gql.scalars import rfc3339
-from repos.candle_queries import NUMBERS, RAW
+from repos.candle_queries import NUMBERS
 from repos.domain import Origin, Series
 from repos.stored import StoredCandle, StoredCandles, moment_of
 
@@ -21,8 +21,7 @@ PRINTABLE = (StoredCandles, StoredEdges)
 """Lists of those that it prints."""
 
 _ORIGINS = {origin.value: origin.name for origin in Origin}
-_PLACE = {column.name: index - len(RAW) for index, column in enumerate(RAW)}
-_START = f"row[{_PLACE['start_time']}]"
+_START = "row[-2]"  # of repos.candle_queries.RAW
 _CODE = {
     "exchange": "{exchange}",
     "symbol": "{symbol}",
@@ -31,9 +30,9 @@ _CODE = {
     "start_time": f'"{{instant({_START})}}"',
     "end_time": f'"{{end({_START})}}"',
     # PostgreSQL writes a numeric in plain notation with all its places, as the scalar does.
-    **{name: f'"{{numbers[{index}]}}"' for index, name in enumerate(NUMBERS)},
-    "trade_count": f"{{null if row[{_PLACE['trade_count']}] is None else row[{_PLACE['trade_count']}]}}",
-    "origin": f'"{{origins[row[{_PLACE["origin"]}]]}}"',
+    **{name: f'"{{values[{index}]}}"' for index, name in enumerate(NUMBERS)},
+    "trade_count": "{values[5]}",
+    "origin": '"{origins[values[6]]}"',
     "is_final": "true",
     "cursor": f'"{{cursor({_START})}}"',
 }
@@ -48,9 +47,9 @@ def _instant(micros: int) -> str:
 @lru_cache(maxsize=1024)
 def printer(shape: Shape) -> Callable[[StoredCandles | StoredEdges | StoredCandle], orjson.Fragment]:
     """The function that makes a JSON array of stored candles and a JSON object of one, of which `shape` is selected."""
-    names = {"instant": _instant, "origins": _ORIGINS, "null": "null"}
+    names = {"instant": _instant, "origins": _ORIGINS}
     code = _object(shape)
-    split = f" for numbers in (row[{_PLACE['numbers']}].split(','),)" if "numbers[" in code else ""
+    split = " for values in (row[-1].split(','),)" if "values[" in code else ""
     arguments = "rows, exchange, symbol, timeframe, end, cursor"
     make = eval(f"lambda {arguments}: [f'''{code}''' for row in rows{split}]", names)  # noqa: S307 -- names and attributes of our own schema
 

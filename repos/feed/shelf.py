@@ -160,5 +160,5 @@ class ShelvedCandles(StoredCandles):
 
 def _row(candle: Candle) -> Row:
     numbers = (candle.open, candle.high, candle.low, candle.close, candle.volume)
-    text = ",".join([format(number, "f") for number in numbers])
-    return micros(candle.start_time), text, candle.trade_count, candle.origin.value
+    count = "null" if candle.trade_count is None else str(candle.trade_count)
+    return micros(candle.start_time), ",".join([*(format(n, "f") for n in numbers), count, candle.origin.value])
