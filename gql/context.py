@@ -62,7 +62,10 @@ class Context:
 
     @property
     def candle_page(self) -> DataLoader[AskedPage, CandlePage]:
-        return self._loaders.get("page") or self._loader("page", self._pages)
+        loader = self._loaders.get("page")
+        if loader is None:
+            loader = self._loaders["page"] = DataLoader(self._pages, cache=False)
+        return loader
 
     @property
     def latest_candle(self) -> DataLoader[Series, StoredCandle | None]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
@@ -48,6 +48,8 @@ class AskedPage:
     start: datetime | None
     end: datetime | None
     cut: keyset.Cut
+    times: Mapping[str, datetime]
+    """Those of start, end, after and before that are given."""
 
     @classmethod
     def of(
@@ -68,14 +70,9 @@ class AskedPage:
         """
         check_range(start, end)
         behind, ahead = (None if moment is None else (moment,) for moment in (after, before))
-        return cls(series, start, end, keyset.cut(first, last, behind, ahead))
-
-    @property
-    def times(self) -> dict[str, datetime]:
-        """Those of start, end, after and before that are given."""
-        after, before = (None if place is None else place[0] for place in (self.cut.after, self.cut.before))
-        times = {"start": self.start, "end": self.end, "after": after, "before": before}
-        return {name: moment for name, moment in times.items() if moment is not None}
+        times = {"start": start, "end": end, "after": after, "before": before}
+        given = {name: moment for name, moment in times.items() if moment is not None}
+        return cls(series, start, end, keyset.cut(first, last, behind, ahead), given)
 
 
 class Floats(list[float]):
