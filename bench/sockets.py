@@ -38,8 +38,7 @@ class Load:
 
     async def connect(self, port: int, sockets: int, topics: int) -> None:
         before = self.memory
-        async with asyncio.timeout(60):
-            await self.swarm.connect(port, b"/graphql", [subscription(n % topics) for n in range(sockets)])
+        await self.swarm.connect(port, b"/graphql", [subscription(n % topics) for n in range(sockets)])
         await asyncio.sleep(0.5)
         self.idle = (self.memory - before) / sockets
 
@@ -111,14 +110,14 @@ async def measure(url: str, seconds: float, rounds: int) -> AsyncIterator[Row]:
         else:
             name = f"{SOCKETS:,} sockets, each its own series"
             yield _row(f"{name}, an event a second", rate, 0.5)
-            yield _row(f"{name}, as fast as they read", flood, 0.5)
+            yield _row(f"{name}, as fast as they read", flood, None)
             yield Row(
                 f"{name}: memory of each, idle", idle["stock"], None, idle["ours"], 12, beyond, " kB", at_most=True
             )
 
 
 def _row(
-    name: str, of: dict[str, float], target: float, note: str = "", unit: str = "/s", *, at_most: bool = False
+    name: str, of: dict[str, float], target: float | None, note: str = "", unit: str = "/s", *, at_most: bool = False
 ) -> Row:
     return Row(name, of["stock"], of["raw"], of["ours"], target, note, unit, at_most)
 

@@ -38,10 +38,15 @@ class Swarm:
         return len(self._clients)
 
     async def connect(self, port: int, path: bytes, subscriptions: Sequence[object]) -> None:
-        """One connection for each payload of a subscribe message, many at a time."""
-        for first in range(0, len(subscriptions), _AT_ONCE):
-            many = subscriptions[first : first + _AT_ONCE]
-            self._clients += await asyncio.gather(*(self._client(port, path, each) for each in many))
+        """One connection for each payload of a subscribe message, many at a time.
+
+        Raises:
+            TimeoutError: That took more than a minute.
+        """
+        async with asyncio.timeout(60):
+            for first in range(0, len(subscriptions), _AT_ONCE):
+                many = subscriptions[first : first + _AT_ONCE]
+                self._clients += await asyncio.gather(*(self._client(port, path, each) for each in many))
 
     async def _client(self, port: int, path: bytes, subscription: object) -> "_Client":
         loop = asyncio.get_running_loop()

@@ -4,8 +4,10 @@ A subscription begins alone, with its own snapshot or resume. Once it has read a
 same and stand at the same place. A client that reads too slowly leaves them and goes on alone, with its own mailbox.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import orjson
@@ -48,6 +50,8 @@ class Broadcasts:
 
     def __init__(self) -> None:
         self._running: dict[object, Broadcast] = {}
+        self._busy: list[Broadcast] = []
+        """Those that wrote in this turn of the event loop."""
 
     def join(
         self, selection: Selection, reading: Reading[Any], name: str, connection: Connection, leave: Leave
@@ -59,21 +63,46 @@ class Broadcasts:
         key = (*selection.key, reading.key)
         broadcast = self._running.get(key)
         if broadcast is None:
-            broadcast = self._running[key] = Broadcast(selection, reading, ended=lambda: self._running.pop(key))
+            ended = partial(self._running.pop, key)
+            broadcast = self._running[key] = Broadcast(selection, reading, self._wrote, ended)
         elif broadcast.place != reading.place:
             return None
         return broadcast.add(name, connection, leave)
 
+    def _wrote(self, broadcast: "Broadcast") -> None:
+        if not self._busy:
+            asyncio.get_running_loop().call_soon(self._turn)
+        self._busy.append(broadcast)
+
+    def _turn(self) -> None:
+        busy, self._busy = self._busy, []
+        for broadcast in busy:
+            broadcast.turn()
+
 
 class Broadcast:
-    """One selection of one topic for members that stand at one place."""
+    """One selection of one topic for members that stand at one place.
 
-    def __init__(self, selection: Selection, reading: Reading[Any], ended: Callable[[], object]) -> None:
+    News is written at once, but once in a turn of the event loop: that takes some 8 us a member, and what was heard
+    meanwhile is written together after it. So news that comes faster than it can be written is kept up with.
+    """
+
+    def __init__(
+        self,
+        selection: Selection,
+        reading: Reading[Any],
+        wrote: Callable[["Broadcast"], None],
+        ended: Callable[[], object],
+    ) -> None:
+        """`wrote` has turn() called in the next turn of the event loop."""
         self._selection = selection
         self._topics = reading.topics
         self._topic = reading.key
         self._step = reading.step
-        self._position = reading.position
+        self._position = self._written = reading.position
+        self._unwritten: list[tuple[News, list[bytes]]] = []
+        self._wrote = wrote
+        self._is_busy = False
         self._members: dict[str, dict[Member, None]] = {}
         self._following = ExitStack()
         self._following.callback(ended)
@@ -84,6 +113,7 @@ class Broadcast:
         return place(self._position)
 
     def add(self, name: str, connection: Connection, leave: Leave) -> Member:
+        self._write()  # which the new one has read by itself
         member = Member(self, name, connection, leave)
         self._members.setdefault(name, {})[member] = None
         self._topics.followers += 1
@@ -99,29 +129,49 @@ class Broadcast:
             self._following.close()
 
     def _deliver(self, news: News) -> None:
-        before = self._position
-        events = self._step(news, before)
+        events = self._step(news, self._position)
         if not events:
             return
-        self._position = events[-1].position
         try:
             payloads = [self._selection.payload(event) for event in events]
         except Exception as error:  # It must not reach the feed; alone, each tells its own client.
             log.error("An event could not be shared", exc_info=error)
-            self._dismiss([member for members in self._members.values() for member in members], before, news)
+            self._write()
+            self._dismiss([member for members in self._members.values() for member in members], self._position, [news])
             return
+        self._position = events[-1].position
+        self._unwritten.append((news, payloads))
+        if not self._is_busy:
+            self._is_busy = True
+            self._wrote(self)
+            self._write()
+
+    def turn(self) -> None:
+        """Write what came since, in this turn of the event loop."""
+        self._is_busy = False
+        self._write()
+
+    def _write(self) -> None:
+        """Write what was delivered. Who reads too slowly gets nothing of it, and goes on alone."""
+        if not self._unwritten:
+            return
+        unwritten, self._unwritten = self._unwritten, []
+        before, self._written = self._written, self._position
         slow: list[Member] = []
         for name, members in self._members.items():
-            frames = b"".join([text_frame(next_text(name, payload)) for payload in payloads])
+            frames = b"".join(
+                [text_frame(next_text(name, payload)) for _, payloads in unwritten for payload in payloads]
+            )
             slow += [member for member in members if not member.write(frames)]
         if slow:
-            self._dismiss(slow, before, news)
+            self._dismiss(slow, before, [news for news, _ in unwritten])
 
-    def _dismiss(self, members: Sequence[Member], position: Any, news: News) -> None:
-        """Let them go on alone from `position`, beginning with `news`."""
+    def _dismiss(self, members: Sequence[Member], position: Any, unread: Sequence[News]) -> None:
+        """Let them go on alone from `position`, beginning with `unread`."""
         for member in members:
             reading = Reading(self._topics, self._topic, self._step, position=position)
-            reading.keep(news)
+            for news in unread:
+                reading.keep(news)
             registered = ExitStack()
             registered.enter_context(reading.registered())
             self.remove(member)

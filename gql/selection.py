@@ -63,6 +63,7 @@ class Selection:
             if isawaitable(answer):
                 raise TypeError("an event of a shared subscription must resolve without waiting") from error
             return _printed(answer)
+        totals["fast"] += 1
         return orjson.dumps({"data": {self.root: made}})
 
     async def loaded(self, event: object, info: Info[Context, None]) -> bytes:
@@ -72,6 +73,7 @@ class Selection:
         except Exception as error:  # noqa: BLE001 - as above
             answer = self._executed(event, info.context, error)
             return _printed(await answer if isawaitable(answer) else answer)
+        totals["fast"] += 1
         return orjson.dumps({"data": {self.root: made}})
 
     def _executed(self, event: object, context: Context, error: Exception) -> Any:

@@ -282,6 +282,19 @@ async def test_trades_come_in_the_order_of_writing_and_resume(db, feed):
     assert [[t.trade_id for t in event.trades] for event in (snapshot, live, resumed)] == [[2], [3, 4], [3, 4, 5]]
 
 
+async def test_what_the_feed_reads_again_comes_to_nobody_twice(db, feed):
+    await db.tape.insert([a_record(trade_id=n) for n in (1, 2)])
+
+    async with aclosing(feed.trades("okx", "BTC-USDT", None, 1)) as events:
+        await take(events, 1)
+        behind = feed.topics.get(Tape("okx", "BTC-USDT"))
+        behind.position = 0
+        await db.tape.insert([a_record(trade_id=n) for n in (3, 4)])
+        (live,) = await take(events, 1)
+
+    assert [trade.trade_id for trade in live.trades] == [3, 4]
+
+
 async def test_a_hole_in_the_tape_is_read_from_the_table(db, feed):
     async with aclosing(feed.trades("okx", "BTC-USDT", None, 0)) as events:
         batches = asyncio.ensure_future(take(events, 1))

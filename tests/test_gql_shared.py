@@ -13,10 +13,10 @@ from websockets.frames import Frame
 from websockets.streams import StreamReader
 
 from gql.cursors import live_cursor
-from gql.frames import text_frame
+from gql.frames import Connection, text_frame
 from gql.selection import Selection
 from repos.feed.mailbox import Mailbox
-from repos.feed.news import FormingNews
+from repos.feed.news import CandleNews, FormingNews
 from tests.builders import BTC_1M, MINUTE, NOON, a_candle, a_record
 from tests.gql_server import WAIT, an_app, graphql_ws, running
 from tests.test_gql_live import CANDLES, told, until_followed
@@ -125,6 +125,50 @@ async def test_the_last_subscriber_leaves_nothing_behind(address, db, feed, broa
     assert told(event) == ("CLOSED", "12:00", "101", True)
     assert broadcasts == {}
     assert feed.topics.series() == {}
+
+
+async def test_of_news_that_comes_together_the_first_is_written_at_once_and_the_rest_together(
+    address, feed, broadcasts, monkeypatch
+):
+    writes, write = [], Connection.write
+    monkeypatch.setattr(Connection, "write", lambda self, frames: writes.append(frames) or write(self, frames))
+    async with graphql_ws(address) as first, graphql_ws(address) as second:
+        for client in (first, second):
+            await client.subscribe(CANDLES, snapshot=0)
+        await until_shared(broadcasts, feed, by=2)
+        for number in range(3):
+            start = minute(number).start_time
+            feed.topics.deliver(CandleNews(BTC_1M, number + 1, start, start, [minute(number)]))
+
+        seen = [[told(await client.event())[:2] for _ in range(3)] for client in (first, second)]
+
+    assert seen[0] == seen[1] == [("CLOSED", "12:00"), ("CLOSED", "12:01"), ("CLOSED", "12:02")]
+    assert len(writes) == 4
+
+
+async def test_who_joins_before_news_is_written_gets_it_no_second_time(address, feed, broadcasts):
+    reading = feed.candles(BTC_1M, None, 0)
+    written, unwritten, later = (
+        CandleNews(BTC_1M, n, minute(n).start_time, minute(n).start_time, [minute(n)]) for n in (1, 2, 3)
+    )
+    async with graphql_ws(address) as client:
+        await client.subscribe(CANDLES, snapshot=0)
+        await until_shared(broadcasts, feed, by=1)
+        [broadcast] = broadcasts.values()
+        [member] = broadcast._members["1"]
+        with reading.registered():
+            async for _ in reading.past():
+                pass
+            for news in (written, unwritten):
+                feed.topics.deliver(news)
+                await reading.next()
+            late = broadcast.add("late", member.write.__self__, None)
+        feed.topics.deliver(later)
+
+        messages = [await client.receive() for _ in range(4)]
+
+        late.cancel()
+    assert [message["id"] for message in messages] == ["1", "1", "1", "late"]
 
 
 async def test_under_another_server_each_goes_alone_to_the_same_effect(app, db, feed, broadcasts):

@@ -58,6 +58,8 @@ class TradeNews:
     previous_id: int
     last_id: int
     trades: list[Trade] | None
+    ids: list[int] | None = None
+    """Of the trades' rows, where they were read from the table: a reader may have some of them. Does not travel."""
 
 
 @dataclass(frozen=True, slots=True)

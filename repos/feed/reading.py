@@ -132,7 +132,9 @@ def candle_events(news: News, position: Position) -> list[CandleEvent]:
 def trades_events(news: News, position: int) -> list[TradesEvent]:
     """A Step."""
     match news:
-        case TradeNews(tape=tape, last_id=last, trades=[*trades]) if last > position:
+        case TradeNews(tape=tape, last_id=last, trades=[*trades], ids=ids) if last > position:
+            if ids is not None:
+                trades = [trade for row, trade in zip(ids, trades, strict=True) if row > position]
             return [TradesEvent(tape.exchange, tape.symbol, last, trades)]
     return []
 

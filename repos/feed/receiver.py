@@ -233,7 +233,8 @@ class Receiver:
         while topic is not None and topic.position is not None:
             rows = await self._db.tape.after(*tape, topic.position, limit=_READ_ROWS)
             if rows:
-                self.topics.deliver(TradeNews(tape, topic.position, rows[-1][0], [trade for _, trade in rows]))
+                ids, trades = [row for row, _ in rows], [trade for _, trade in rows]
+                self.topics.deliver(TradeNews(tape, topic.position, ids[-1], trades, ids))
             if len(rows) < _READ_ROWS:
                 return
 
