@@ -165,7 +165,12 @@ class Conversation:
             arguments = (request.query, request.variables, request.operation_name)
             found = selected(cast("Schema", self._view.schema), *arguments, self._context)
             if found is None:
-                await self._stream(name, request)
+                result = await self._view.compiled(*arguments, self._context)
+                if result is None:
+                    await self._stream(name, request)
+                    return
+                await self._send(next_text(name, _payload(result)))
+                await self._complete(name)
                 return
             selection, source, info = found
             if isinstance(source, Reading):

@@ -67,14 +67,14 @@ class GraphQLView(GraphQL[Context, None]):
         body = await body_of(receive)
         context = scope[_CONTEXT] = Context(self._resources)
         request = request_of(body)
-        result = request and await self._compiled(request.query, request.variables, request.operation_name, context)
+        result = request and await self.compiled(request.query, request.variables, request.operation_name, context)
         if not result:
             return replayed(body, receive)
         shown = [(PATH_HEADER, str(context.path).encode())] if self._show_path else []
         await send_json(send, self.content_of(result), shown)
         return None
 
-    async def _compiled(
+    async def compiled(
         self, query: str, variables: dict[str, Any] | None, operation_name: str | None, context: Context
     ) -> ExecutionResult | None:
         """The answer of a compiled operation; None when Strawberry and graphql-core are to answer."""
@@ -105,7 +105,7 @@ class GraphQLView(GraphQL[Context, None]):
     ) -> ExecutionResult:
         # Strawberry would execute a subscription as if it were a query, and fail for want of a result.
         query, variables, name = request_data.query, request_data.variables, request_data.operation_name
-        if query and context.path.reason is None and (result := await self._compiled(query, variables, name, context)):
+        if query and context.path.reason is None and (result := await self.compiled(query, variables, name, context)):
             return self._with_path(result, sub_response, context)
         allowed = OperationType.from_http(request_adapter.method) - {OperationType.SUBSCRIPTION}
         try:

@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from gql.execution.paths import totals
 from repos.candle_reader import AskedPage
 from repos.domain import Origin
 from tests.builders import BTC_1M, MINUTE, NOON, a_candle
-from tests.gql_server import Client, an_app
+from tests.gql_server import Client, an_app, graphql_ws, running
 
 pytestmark = pytest.mark.anyio
 
@@ -97,3 +98,17 @@ async def test_stored_candles_are_a_sequence_of_candles(db):
     rows = page.rows
 
     assert (list(rows), rows[-1], list(rows[1:]), len(rows)) == (candles, candles[2], candles[1:], 3)
+
+
+async def test_queries_over_websockets_are_compiled_too(db, feed):
+    await db.market_data.upsert_candle(a_candle())
+    before = totals["fast"]
+    async with running(an_app(db, feed)) as address, graphql_ws(address) as client:
+        await client.subscribe(f'{{ {PAGE} {{ nodes {{ close }} }} nothing: bot(id: "none") {{ name }} }}')
+        message = await client.receive()
+        ended = await client.receive()
+
+    assert message["payload"]["data"] == {"candles": {"nodes": [{"close": "101"}]}, "nothing": None}
+    assert [error["path"] for error in message["payload"]["errors"]] == [["nothing"]]
+    assert ended["type"] == "complete"
+    assert totals["fast"] == before + 1
