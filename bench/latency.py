@@ -21,6 +21,7 @@ import orjson
 import psutil
 import uvloop
 
+from bench.bare import bare_writes
 from bench.clocked import trade
 from bench.cores import pin
 from bench.database import a_database
@@ -42,6 +43,7 @@ _QUERIES = {
 
 async def measure(url: str, seconds: float) -> AsyncIterator[Row]:
     """p50 and p99 in ms, of all subscribers to one symbol and, for trades, of as many who share twenty."""
+    bare = f"the system alone takes {await bare_writes(SUBSCRIBERS):.1f} ms to write to each of as many sockets once"
     for number, followed in ((1, ("trades", "candles")), (20, ("trades",))):
         symbols = [f"CLOCK{n}-{number}" for n in range(number)]
         await _follow_before(url, symbols)
@@ -59,6 +61,8 @@ async def measure(url: str, seconds: float) -> AsyncIterator[Row]:
                     p50, p99, note = await _delays(swarm, process, seconds)
                 finally:
                     swarm.close()
+                if number == 1:
+                    note += f"; {bare}"
                 yield Row(f"{title}: p50", None, None, p50, 5, note, " ms", at_most=True)
                 yield Row(f"{title}: p99", None, None, p99, 25, note, " ms", at_most=True)
 
