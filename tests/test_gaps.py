@@ -154,16 +154,18 @@ async def _nothing(*_: object) -> None:
 
 
 async def test_a_gap_that_was_closed_is_told_to_nobody_who_comes_later(db, feed):
+    await db.market_data.upsert_candle(a_candle())
     await leave_open(db)
     await known(feed, 1)
 
     await db.gaps.close(a_gap())
     await known(feed, 0)
     async with aclosing(feed.candles(BTC_1M, None, 1)) as events:
-        await db.market_data.upsert_candle(a_candle())
-        (event,) = await take(events, 1)
+        seen = await take(events, 1)
+        await db.market_data.upsert_candle(a_candle(start_time=NOON + MINUTE))
+        seen += await take(events, 1)
 
-    assert event.kind in (CandleEventKind.SNAPSHOT, CandleEventKind.CLOSED)
+    assert [event.kind for event in seen] == [CandleEventKind.SNAPSHOT, CandleEventKind.CLOSED]
 
 
 async def test_a_closing_whose_news_was_lost_is_found_in_the_table(db, feed, monkeypatch):
