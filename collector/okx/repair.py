@@ -20,6 +20,8 @@ RETRY = 5.0
 """Seconds before the next try, when the exchange or the database can't be reached."""
 ASK_AGAIN = 900.0
 """Seconds between two tries to recover a gap that is left open."""
+_LAST_WRITTEN = 10_000
+"""Trades of a symbol that a start looks at: more than a batch, or a page of history, holds."""
 CONFIRM_TRIES = 5
 CONFIRM_EVERY = 2.0
 """A candle of the exchange is confirmed about a second after its end."""
@@ -48,6 +50,8 @@ class Repair:
     def report(self, hole: Gap | Uncovered) -> None:
         """Have a hole mended in its turn."""
         if isinstance(hole, Gap):
+            if hole in self._in_work:
+                return
             self._in_work.add(hole)
         self._reported.put_nowait(hole)
 
@@ -61,6 +65,7 @@ class Repair:
     async def run(self, add: Add) -> None:
         """Mend until cancelled, first what was left open; `add` takes the trades that were missing."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._find())
             tasks.create_task(self._keep())
             tasks.create_task(self._ask_again())
             for holes in self._holes.values():
@@ -71,6 +76,12 @@ class Repair:
         await self._reported.join()
         for holes in self._holes.values():
             await holes.join()
+
+    async def _find(self) -> None:
+        """Report the gaps of a process that died after it had stored the trades behind one, and before the gap."""
+        for symbol in self._holes:
+            for gap in await _patiently(self._db.tape.holes, EXCHANGE, symbol, _LAST_WRITTEN):
+                self.report(gap)
 
     async def _keep(self) -> None:
         """Store gaps as they are reported, and have them mended."""

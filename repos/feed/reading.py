@@ -67,7 +67,8 @@ class Reading(Generic[E]):
         with self.topics.follow([self.key], self.keep):
             if self._past is not None:
                 for gap in self.topics.gaps.of(self.key):
-                    self.keep(gap)
+                    # Of no size: however many there are, nobody was too slow for them.
+                    self._mailbox.put(gap, 0)
             yield
 
     async def past(self) -> AsyncIterator[E]:
