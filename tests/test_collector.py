@@ -19,9 +19,9 @@ from collector.okx.simulator.faults import Answer, RestFault
 from collector.okx.simulator.instruments import INSTRUMENTS
 from collector.okx.simulator.rows import single
 from collector.okx.simulator.server import Simulator
-from collector.tracker import Gap, Uncovered
+from collector.tracker import Uncovered
 from repos.decode import decode_trade
-from repos.domain import EPOCH, Candle, DataType, InvalidValue, Origin, Series, Timeframe, Trade
+from repos.domain import EPOCH, Candle, DataType, Gap, InvalidValue, Origin, Series, Timeframe, Trade
 from repos.errors import DatabaseUnavailable
 from repos.events import CandleEventKind, FeedHealth
 from repos.feed.hub import Feed

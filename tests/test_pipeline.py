@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from collector import pipeline as module
 from collector.pipeline import Pipeline
-from collector.tracker import Gap, Live, Uncovered
-from repos.domain import Candle, Origin, Series, Timeframe, Trade
+from collector.tracker import Live, Uncovered
+from repos.domain import Candle, Gap, Origin, Series, Timeframe, Trade
 from repos.errors import DatabaseOperationError
 from repos.feed.news import FormingNews, News
 from repos.operations import DatabaseOperations

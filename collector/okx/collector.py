@@ -16,8 +16,8 @@ from collector.okx.repair import Repair
 from collector.okx.rest import OKXError, OKXRest
 from collector.okx.stream import Disconnected, OKXStream
 from collector.pipeline import Pipeline
-from collector.tracker import Gap, Live
-from repos.domain import DataType, Timeframe, TradeRecord
+from collector.tracker import Live
+from repos.domain import DataType, Gap, Timeframe, TradeRecord
 from repos.errors import DatabaseOperationError
 from repos.feed.hub import Feed
 from repos.feed.news import FeedHealthNews
