@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from collector import pipeline
 from collector.backfill import backfill
@@ -146,6 +147,23 @@ async def test_what_the_stream_leaves_out_is_read_back(exchange, db, feed):
 
     assert_true_to(exchange, candles)
     assert row.reconnects == 1
+
+
+async def test_a_connection_whose_end_is_announced_is_replaced_without_a_loss(exchange, db, feed):
+    async with a_collector(exchange, db, feed):
+        await closed(feed, 1)
+        with capture_logs() as logs:
+            exchange.announce_upgrade()
+            candles = await closed(feed, 3)
+        (row,) = await channels(feed, 1)
+
+    ids = [trade.trade_id for trade in await stored(db)]
+    assert ids == list(range(ids[0], ids[-1] + 1))
+    assert_true_to(exchange, candles)
+    assert row.reconnects == 1
+    happenings = {log["event"] for log in logs}
+    assert "OKX announces" in happenings
+    assert "Disconnected" not in happenings
 
 
 async def test_where_single_matches_are_refused_aggregates_serve(exchange, db, feed):

@@ -71,8 +71,10 @@ class Channels:
             channel.lag_ms = (now - sent).total_seconds() * 1000
 
     def refused(self, endpoint: str, arg: Arg) -> Arg | None:
-        """The exchange refused `arg`: what to follow on PUBLIC instead, or None, and then it stays not connected."""
+        """The exchange refused `arg`: what to follow on PUBLIC instead, or None, and then it is not connected."""
         if arg.channel != _CHANNELS[DataType.TRADE][1]:
+            if arg in self._by_endpoint[endpoint]:
+                self._by_endpoint[endpoint][arg].connected = False
             return None
         self._by_endpoint[endpoint].pop(arg, None)
         instead = Arg(_AGGREGATED, arg.symbol)

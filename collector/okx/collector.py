@@ -11,7 +11,7 @@ import structlog
 
 from collector.okx.channels import BUSINESS, PUBLIC, Channels
 from collector.okx.pace import Pace
-from collector.okx.protocol import EXCHANGE, Malformed, Points, Refused, Subscribed, Trades
+from collector.okx.protocol import EXCHANGE, Malformed, Notice, Points, Refused, Subscribed, Trades
 from collector.okx.repair import Repair
 from collector.okx.rest import OKXError, OKXRest
 from collector.okx.stream import Disconnected, OKXStream
@@ -182,11 +182,15 @@ class OKXCollector:
                     case Subscribed(arg):
                         self._channels.connected(endpoint, arg)
                         self._changed.set()
-                    case Refused(code, message, arg):
-                        log.error("OKX refused", endpoint=endpoint, arg=arg and str(arg), code=code, reason=message)
-                        instead = arg and self._channels.refused(endpoint, arg)
+                    case Notice(code, message):
+                        log.warning("OKX announces", endpoint=endpoint, code=code, reason=message)
+                    case Refused(code, message, arg) if arg is not None:
+                        log.error("OKX refused", endpoint=endpoint, arg=str(arg), code=code, reason=message)
+                        instead = self._channels.refused(endpoint, arg)
                         if instead is not None:
                             await streams[PUBLIC].subscribe(instead)
+                    case Refused(code, message):  # not for good: it is asked for again, or one by one
+                        log.warning("OKX could not answer", endpoint=endpoint, code=code, reason=message)
                     case Disconnected(reason):
                         log.warning("Disconnected", endpoint=endpoint, reason=reason)
                         for symbol in self._channels.symbols_of_trades(endpoint):
