@@ -11,7 +11,9 @@ from structlog.testing import capture_logs
 
 from collector import pipeline
 from collector.backfill import backfill
+from collector.okx import channels as channels_module
 from collector.okx import repair as repair_module
+from collector.okx import session, watchdog
 from collector.okx.collector import OKXCollector
 from collector.okx.pace import Pace
 from collector.okx.repair import Repair
@@ -164,6 +166,38 @@ async def test_a_connection_whose_end_is_announced_is_replaced_without_a_loss(ex
     happenings = {log["event"] for log in logs}
     assert "OKX announces" in happenings
     assert "Disconnected" not in happenings
+
+
+async def test_a_channel_that_falls_silent_is_opened_anew_and_what_it_left_out_is_read_back(
+    exchange, db, feed, monkeypatch
+):
+    monkeypatch.setattr(watchdog, "SILENT_AFTER", 0.5)
+    monkeypatch.setattr(watchdog, "LOOK_EVERY", 0.1)
+    monkeypatch.setattr(session, "PING_EVERY", 0.1)
+    collector = a_collector(exchange, db, feed)
+
+    async with collector:
+        await closed(feed, 1)
+        exchange.forget("trades-all", BTC)
+        candles = await closed(feed, 3)
+        (row,) = await channels(feed, 1)
+
+    ids = [trade.trade_id for trade in await stored(db)]
+    assert ids == list(range(ids[0], ids[-1] + 1))
+    assert_true_to(exchange, candles)
+    assert (collector.stalls, row.reconnects) == (1, 1)
+
+
+async def test_many_symbols_share_out_over_connections(exchange, db, feed, monkeypatch):
+    monkeypatch.setattr(channels_module, "ARGS_PER_CONNECTION", 2)
+    symbols = [BTC, "ETH-USDT", "SOL-USDT", "NOPE-USDT"]
+
+    async with a_collector(exchange, db, feed, symbols=symbols, timeframes={}):
+        rows = await channels(feed, 3)
+        subscribed = [len(connection.subscriptions) for connection in exchange.connections.values()]
+
+    assert {(row.symbol, row.connected) for row in rows} == {(symbol, symbol != "NOPE-USDT") for symbol in symbols}
+    assert sorted(subscribed) == [1, 2]
 
 
 async def test_where_single_matches_are_refused_aggregates_serve(exchange, db, feed):

@@ -221,8 +221,7 @@ def test_a_subscription_that_is_renewed_is_asked_for_when_its_end_is_acknowledge
     session.frames(0.0)
     session.received(an_ack(BITCOIN), 1.0)
 
-    session.resubscribe(BITCOIN)
-    session.resubscribe(ETHER)  # not active yet
+    session.resubscribe([BITCOIN, ETHER])  # the second is not active yet
     leaving = asked(session.frames(2.0))
     session.received(an_ack(BITCOIN, "unsubscribe"), 3.0)
     again = asked(session.frames(3.0))
@@ -235,7 +234,7 @@ def test_an_error_about_the_end_of_a_subscription_does_not_refuse_it():
     session = Session([BITCOIN], 0.0)
     session.frames(0.0)
     session.received(an_ack(BITCOIN), 1.0)
-    session.resubscribe(BITCOIN)
+    session.resubscribe([BITCOIN])
     (leaving,) = session.frames(2.0)
 
     (event,) = session.received(an_error("60018", "channel:trades-all,instId:BTC-USDT", id_of(leaving)), 3.0)

@@ -92,10 +92,9 @@ class Session:
                 self._leaving[arg] = None
             self._forget(arg)
 
-    def resubscribe(self, arg: Arg) -> None:
-        """Have an active arg ended. When the exchange has acknowledged that, the arg is asked for again."""
-        if arg in self.active:
-            self._leaving[arg] = None
+    def resubscribe(self, args: Iterable[Arg]) -> None:
+        """Have those that are active ended. When the exchange has acknowledged that, they are asked for again."""
+        self._leaving.update(dict.fromkeys(arg for arg in args if arg in self.active))
 
     def frames(self, now: float) -> list[str]:
         """Everything that is to be sent now, in order."""

@@ -137,10 +137,10 @@ class OKXStream:
             connection.session.unsubscribe(args)
             await connection.send_at_once()
 
-    async def resubscribe(self, arg: Arg) -> None:
-        """Have the exchange end its subscription of `arg` and begin another; nothing happens where it is not active."""
+    async def resubscribe(self, *args: Arg) -> None:
+        """Have the exchange end its subscriptions of these args, those that are active, and begin others."""
         for connection in list(self._connections):
-            connection.session.resubscribe(arg)
+            connection.session.resubscribe(args)
             await connection.send_at_once()
 
     def reconnect(self) -> None:
