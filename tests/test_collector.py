@@ -188,6 +188,29 @@ async def test_a_channel_that_falls_silent_is_opened_anew_and_what_it_left_out_i
     assert (collector.stalls, row.reconnects) == (1, 1)
 
 
+async def test_what_the_exchange_refuses_is_told_once_and_never_asked_for_again(exchange, db, feed):
+    exchange.faults.answers.append(Answer("tickers", "60018", times=1_000))
+    options = {"data_types": [DataType.TRADE, DataType.TICKER], "store_raw_data": True}
+
+    with capture_logs() as logs:
+        async with a_collector(exchange, db, feed, symbols=["NOPE-USDT", BTC], **options):
+            await channels(feed, 1)
+            exchange.drop()
+            candles = await closed(feed, 2)
+            rows = await channels(feed, 1)
+
+    alarms = [(log["arg"], log["code"]) for log in logs if log["event"] == "OKX refused"]
+    refused = [(row.channel, row.symbol) for row in rows if not row.connected]
+    assert sorted(alarms) == [
+        ("tickers BTC-USDT", "60018"),
+        ("tickers NOPE-USDT", "60018"),
+        ("trades NOPE-USDT", "60018"),
+        ("trades-all NOPE-USDT", "60018"),
+    ]
+    assert sorted(refused) == [("tickers", BTC), ("tickers", "NOPE-USDT"), ("trades", "NOPE-USDT")]
+    assert_true_to(exchange, candles)
+
+
 async def test_many_symbols_share_out_over_connections(exchange, db, feed, monkeypatch):
     monkeypatch.setattr(channels_module, "ARGS_PER_CONNECTION", 2)
     symbols = [BTC, "ETH-USDT", "SOL-USDT", "NOPE-USDT"]

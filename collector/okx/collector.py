@@ -210,7 +210,7 @@ class OKXCollector:
     def _stalled(self, endpoint: str, channels: Channels, arg: Arg) -> None:
         self.stalls += 1
         channels.stalled(endpoint, arg)
-        if arg.symbol in channels.symbols_of_trades(endpoint):
+        if arg.channel.startswith("trades"):
             self._pipeline.interrupt(EXCHANGE, arg.symbol)
         self._changed.set()
 
