@@ -83,7 +83,10 @@ class Pipeline:
                 given[trade.exchange, trade.symbol][trade.trade_id, trade.first_id] = trade
             for key, trades in given.items():
                 tracker = self._trackers[key]
-                tracker.take(trades[ids] for ids in sorted(trades))
+                repeated = tracker.take(trades[ids] for ids in sorted(trades))
+                # Seen before and yet new to the store: it had lost them, as a failover can.
+                for trade in set(repeated).intersection(stored):
+                    tracker.reread(trade.timestamp)
                 self._unsettled[tracker] = self._unannounced[tracker] = None
             await self._settle()
             await self._tell()
@@ -103,6 +106,19 @@ class Pipeline:
                     self._unsettled[tracker] = None
             await self._settle()
             await self._tell()
+
+    async def refold(self, exchange: str, symbol: str, moment: datetime) -> None:
+        """Fold the candles that hold `moment` anew from the stored trades, and store those that ended.
+
+        Raises:
+            DatabaseOperationError: The database failed; the next call of any kind tries again.
+        """
+        async with self._lock:
+            tracker = self._trackers.get((exchange, symbol))
+            if tracker is not None:
+                tracker.reread(moment)
+                self._unsettled[tracker] = None
+                await self._settle()
 
     async def finish(self) -> None:
         """Store every candle that is still open: a replay has come to its end.
