@@ -154,7 +154,10 @@ class Pipeline:
         if self._live and (last := await self._db.tape.last(exchange, symbol)):
             # Where the last run ended: what comes next shows whether trades are missing in between.
             span = (last.timestamp - _CATCH_UP, last.timestamp + timedelta(microseconds=1))
-            tracker.take(await self._db.tape.between(exchange, symbol, *span))
+            recent = await self._db.tape.between(exchange, symbol, *span)
+            # With the one before: a crash may have come when a jump in the ids was stored and not yet reported.
+            before = await self._db.tape.last(exchange, symbol, recent[0].first_id)
+            tracker.take([before, *recent] if before else recent)
         return tracker
 
     async def _settle(self) -> None:
