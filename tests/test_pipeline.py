@@ -335,6 +335,21 @@ async def test_a_restart_stores_candles_that_a_crash_left_out(db: DatabaseOperat
     assert await market.candles() == plain(trades[1:3], "5s")
 
 
+async def test_a_restart_stores_all_candles_of_a_batch_that_had_waited_for_the_database(
+    db: DatabaseOperations,
+) -> None:
+    market = Market(db, "5s", "1m")
+    trades = [a_trade(i, (i - 10) * 2, str(i)) for i in range(9, 400)]
+    await market.add(*trades[:5])
+    await db.tape.insert(records(*trades[5:-1]))
+    market = Market(db, "5s", "1m", since=AFTER)
+
+    await market.add(trades[-1])
+
+    assert await market.candles("5s") == plain(trades, "5s")[1:-1]
+    assert await market.candles("1m") == plain(trades, "1m")[1:-1]
+
+
 async def test_a_restart_reports_the_trades_missed_in_between(db: DatabaseOperations) -> None:
     await Market(db).add(a_trade(9, -1), a_trade(10, 1))
     market = Market(db, since=NOON + 21 * SECOND)
