@@ -18,8 +18,9 @@ LATENESS = timedelta(seconds=2)
 """In a quiet market the clock ends a candle this long after its end: trades on their way still count."""
 ANNOUNCE_EVERY = 0.25
 """Seconds between two announcements of one forming candle."""
-# A crash can leave trades stored whose candles are not: those of the last batch, which is shorter than this.
-_CATCH_UP = timedelta(minutes=1)
+# A crash can leave trades stored whose candles are not: those of the last batch. It begins after the last candle, and
+# is shorter than the first of these times, unless it had waited for the database.
+_CATCH_UP, _CATCH_UP_AT_MOST = timedelta(minutes=1), timedelta(hours=1)
 # Buckets this near to each other are read together. A long one is read in pieces of about so many trades, so that
 # memory stays bounded and other tasks have their turn.
 _NEAR = timedelta(minutes=1)
@@ -83,7 +84,10 @@ class Pipeline:
                 given[trade.exchange, trade.symbol][trade.trade_id, trade.first_id] = trade
             for key, trades in given.items():
                 tracker = self._trackers[key]
-                tracker.take(trades[ids] for ids in sorted(trades))
+                repeated = tracker.take(trades[ids] for ids in sorted(trades))
+                # Seen before and yet new to the store: it had lost them, as a failover can.
+                for trade in set(repeated).intersection(stored):
+                    tracker.reread(trade.timestamp)
                 self._unsettled[tracker] = self._unannounced[tracker] = None
             await self._settle()
             await self._tell()
@@ -103,6 +107,19 @@ class Pipeline:
                     self._unsettled[tracker] = None
             await self._settle()
             await self._tell()
+
+    async def refold(self, exchange: str, symbol: str, moment: datetime) -> None:
+        """Fold the candles that hold `moment` anew from the stored trades, and store those that ended.
+
+        Raises:
+            DatabaseOperationError: The database failed; the next call of any kind tries again.
+        """
+        async with self._lock:
+            tracker = self._trackers.get((exchange, symbol))
+            if tracker is not None:
+                tracker.reread(moment)
+                self._unsettled[tracker] = None
+                await self._settle()
 
     async def finish(self) -> None:
         """Store every candle that is still open: a replay has come to its end.
@@ -134,11 +151,18 @@ class Pipeline:
         return None
 
     async def _open(self, exchange: str, symbol: str) -> Tracker:
-        tracker = Tracker(exchange, symbol, self._timeframes(symbol), self._live)
+        timeframes = self._timeframes(symbol)
+        tracker = Tracker(exchange, symbol, timeframes, self._live)
         if self._live and (last := await self._db.tape.last(exchange, symbol)):
             # Where the last run ended: what comes next shows whether trades are missing in between.
-            span = (last.timestamp - _CATCH_UP, last.timestamp + timedelta(microseconds=1))
-            tracker.take(await self._db.tape.between(exchange, symbol, *span))
+            stored = await self._db.market_data.latest([Series(exchange, symbol, each) for each in timeframes])
+            newest = max((candle.end_time for candle in stored.values()), default=last.timestamp)
+            start = max(min(newest, last.timestamp - _CATCH_UP), last.timestamp - _CATCH_UP_AT_MOST)
+            span = (start, last.timestamp + timedelta(microseconds=1))
+            recent = await self._db.tape.between(exchange, symbol, *span)
+            # With the one before: a crash may have come when a jump in the ids was stored and not yet reported.
+            before = await self._db.tape.last(exchange, symbol, recent[0].first_id)
+            tracker.take([before, *recent] if before else recent)
         return tracker
 
     async def _settle(self) -> None:

@@ -68,9 +68,10 @@ class Tracker:
         self._floor = self._ceiling = EPOCH
         """A trade of the next id between the two belongs to all of these; equal: there is no such trade."""
 
-    def take(self, trades: Iterable[Trade]) -> None:
-        """Fold `trades`, stored already and ascending by id. Those seen before change nothing."""
+    def take(self, trades: Iterable[Trade]) -> list[Trade]:
+        """Fold `trades`, stored already and ascending by id. Those seen before change nothing, and are returned."""
         self.is_interrupted = False
+        repeated: list[Trade] = []
         run: Fold | None = None
         next_id, floor, ceiling = self._next_id, self._floor, self._ceiling
         head = self._head
@@ -86,10 +87,12 @@ class Tracker:
                 if run is not None:
                     self._extend(run, head)
                     run = None
-                self._place(trade)
+                if not self._place(trade):
+                    repeated.append(trade)
                 next_id, floor, ceiling = self._next_id, self._floor, self._ceiling
         if run is not None:
             self._extend(run, head)
+        return repeated
 
     def _extend(self, run: Fold, head: datetime) -> None:
         for bucket in self._ready:
@@ -99,14 +102,14 @@ class Tracker:
         self._head = head
         self._latest = max(self._latest, head)
 
-    def _place(self, trade: Trade) -> None:
+    def _place(self, trade: Trade) -> bool:
         first, last = trade.first_id, trade.trade_id
         if self._seen.covers(first, last):
-            return
+            return False
         if self._live and 0 <= self._next_id < first:
             self._report_jump(self._live, trade)
         # Nothing stored has a higher id or a later time: so it opens the buckets that begin after all that.
-        opens = self._live is not None and first == self._next_id
+        opens = self._live is not None and first == self._next_id and self._seen.covers(first - 1, first - 1)
         placed: list[Bucket | None] = []
         for series, bucket in zip(self._series, self._current, strict=True):
             if bucket is None or not bucket.start <= trade.timestamp < bucket.end:
@@ -126,6 +129,20 @@ class Tracker:
             self._next_id = last + 1
             self._head = trade.timestamp
             self._current = placed
+        self.refresh()
+        return True
+
+    def reread(self, moment: datetime) -> None:
+        """The store may have lost what was seen: from here on only what it has counts.
+
+        The buckets that hold `moment`, and all that are kept, are to be folded anew from it.
+        """
+        self._seen = Runs()
+        for series in self._series:
+            start = series.timeframe.floor(moment)
+            self.buckets.setdefault((series.timeframe, start), Bucket(series, start))
+        for bucket in self.buckets.values():
+            bucket.whole = False
         self.refresh()
 
     def refresh(self) -> None:

@@ -5,6 +5,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from repos.domain import Candle, Gap, Origin, Series, Timeframe, Trade
 from repos.errors import DatabaseOperationError
 from repos.feed.news import FormingNews, News
 from repos.operations import DatabaseOperations
+from repos.tables import raw_trades
 from tests.builders import NOON
 from tests.trades import SECOND, a_trade, plain, records
 
@@ -333,6 +335,21 @@ async def test_a_restart_stores_candles_that_a_crash_left_out(db: DatabaseOperat
     assert await market.candles() == plain(trades[1:3], "5s")
 
 
+async def test_a_restart_stores_all_candles_of_a_batch_that_had_waited_for_the_database(
+    db: DatabaseOperations,
+) -> None:
+    market = Market(db, "5s", "1m")
+    trades = [a_trade(i, (i - 10) * 2, str(i)) for i in range(9, 400)]
+    await market.add(*trades[:5])
+    await db.tape.insert(records(*trades[5:-1]))
+    market = Market(db, "5s", "1m", since=AFTER)
+
+    await market.add(trades[-1])
+
+    assert await market.candles("5s") == plain(trades, "5s")[1:-1]
+    assert await market.candles("1m") == plain(trades, "1m")[1:-1]
+
+
 async def test_a_restart_reports_the_trades_missed_in_between(db: DatabaseOperations) -> None:
     await Market(db).add(a_trade(9, -1), a_trade(10, 1))
     market = Market(db, since=NOON + 21 * SECOND)
@@ -343,6 +360,49 @@ async def test_a_restart_reports_the_trades_missed_in_between(db: DatabaseOperat
         Gap("okx", "BTC-USDT", 11, 30, NOON + SECOND, NOON + 22 * SECOND),
         Uncovered(BTC, NOON + 20 * SECOND, NOON + 25 * SECOND),
     ]
+
+
+async def test_a_restart_reports_a_gap_whose_end_was_stored_in_the_moment_of_a_crash(db: DatabaseOperations) -> None:
+    await Market(db).add(a_trade(9, -1), a_trade(10, 1))
+    await db.tape.insert(records(a_trade(31, 600)))
+    market = Market(db, since=NOON + 601 * SECOND)
+
+    await market.add(a_trade(32, 602))
+
+    assert market.holes[0] == Gap("okx", "BTC-USDT", 11, 30, NOON + SECOND, NOON + 600 * SECOND)
+
+
+async def test_trades_that_the_store_lost_are_folded_in_when_they_come_again(db: DatabaseOperations) -> None:
+    market = Market(db, "5s", "15s")
+    trades = [a_trade(i, i - 10, str(i)) for i in range(9, 40)]
+    await market.add(*trades[:28])
+    lost = trades[3]
+    left = [trade for trade in trades if trade is not lost]
+    async with db.engine.begin() as connection:
+        await connection.execute(sa.delete(raw_trades).where(raw_trades.c.trade_id == lost.trade_id))
+    for timeframe in ("5s", "15s"):
+        await db.market_data.upsert_candles(plain(left, timeframe)[1:2])
+
+    assert await market.add(*trades[2:6]) == [lost]
+    await market.add(*trades[28:])
+
+    assert await market.candles("5s") == plain(trades, "5s")[1:-1]
+    assert await market.candles("15s") == plain(trades, "15s")[1:-1]
+
+
+async def test_what_the_store_lost_is_in_no_candle_that_is_folded_anew(db: DatabaseOperations) -> None:
+    market = Market(db)
+    trades = [a_trade(i, i - 10) for i in range(9, 23)]
+    await market.add(*trades)
+    before = await market.candles()
+    async with db.engine.begin() as connection:
+        await connection.execute(sa.delete(raw_trades).where(raw_trades.c.trade_id == 12))
+
+    await market.pipeline.refold("okx", "BTC-USDT", NOON)
+    await market.pipeline.refold("okx", "never seen", NOON)
+
+    assert await market.candles() == before
+    assert market.holes == [Uncovered(BTC, NOON, NOON + 5 * SECOND)]
 
 
 async def test_after_a_restart_a_late_trade_still_corrects_an_old_candle(db: DatabaseOperations) -> None:

@@ -13,6 +13,7 @@ import structlog
 from collector.okx.channels import BUSINESS, PUBLIC, Channels
 from collector.okx.pace import Pace
 from collector.okx.protocol import EXCHANGE, Arg, Malformed, Notice, Points, Refused, Subscribed, Trades
+from collector.okx.reconcile import MINUTE, Reconciliation
 from collector.okx.repair import Repair
 from collector.okx.rest import OKXError, OKXRest
 from collector.okx.stream import Disconnected, OKXStream
@@ -153,6 +154,8 @@ class OKXCollector:
             live = Live(datetime.now(UTC), self._repair.report)
             timeframes = self._timeframes.__getitem__
             self._pipeline = Pipeline(self._db, timeframes, live=live, force_update=self._force_update)
+            with_minutes = [symbol for symbol, kept in self._timeframes.items() if MINUTE in kept]
+            self.reconciliation = Reconciliation(with_minutes, self._db, rest, self._repair, self._pipeline)
             stack.enter_context(feed.answer(self._pipeline.forming))
             stack.push_async_callback(self._flush)
             self._started.set()
@@ -170,6 +173,7 @@ class OKXCollector:
                         tasks.create_task(Watchdog(stream, rest, stalled).run())
                 tasks.create_task(self._write())
                 tasks.create_task(self._repair.run(self._pipeline.add))
+                tasks.create_task(self.reconciliation.run(self._now))
                 tasks.create_task(self._report())
                 tasks.create_task(self._keep_time(rest))
                 tasks.create_task(self._keep_instruments(rest))

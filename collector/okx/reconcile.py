@@ -1,0 +1,145 @@
+"""Whether our candles are those of the exchange: the proof, after the fact, that no trade was lost."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import structlog
+
+from collector.okx.protocol import EXCHANGE
+from collector.okx.repair import Repair
+from collector.okx.rest import OKXError, OKXRest
+from collector.pipeline import Pipeline
+from collector.tracker import Gap
+from repos.domain import Candle, Origin, Timeframe
+from repos.errors import DatabaseOperationError
+from repos.operations import DatabaseOperations
+
+MINUTE = Timeframe("1m")
+EVERY = 300.0
+"""Seconds between two comparisons. Each takes one request a symbol."""
+BEHIND = timedelta(minutes=3)
+"""How long ago a candle must have ended: late trades came, and what was missing was mostly read back."""
+WINDOW = timedelta(hours=4)
+"""How far back each comparison looks, the same candles again: some are stored late, and a repair takes its time. A page
+of OKX's candles is longer."""
+REPAIRS = 3
+"""Minutes of a symbol that are read back after one comparison. All trades of a minute can be many pages, and gaps wait
+for the same requests."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Difference:
+    """A minute's candle of ours, if there is one, and the exchange's. `steps` were taken to mend it."""
+
+    ours: Candle | None
+    theirs: Candle
+    steps: int = 0
+
+
+class Reconciliation:
+    """Compares the 1m candles of `symbols`, folded from trades, with the exchange's, and repairs those that differ.
+
+    A difference is told once. First all trades of its minute are read back, which revises the candle if any was
+    missing. If it differs still, the candle is folded anew from the stored trades: the database may have lost it alone.
+    What differs even then stays as the trades make it.
+    """
+
+    def __init__(
+        self, symbols: Sequence[str], db: DatabaseOperations, rest: OKXRest, repair: Repair, pipeline: Pipeline
+    ) -> None:
+        self.differences = 0
+        """Candles that were found to differ; one that changed and differs still counts again."""
+        self._db = db
+        self._rest = rest
+        self._repair = repair
+        self._pipeline = pipeline
+        self._differing: dict[str, dict[datetime, _Difference]] = {symbol: {} for symbol in symbols}
+
+    async def run(self, now: Callable[[], datetime]) -> None:
+        """Compare every few minutes until cancelled; `now` is the exchange's clock."""
+        while True:
+            await asyncio.sleep(EVERY)
+            await self.compare(now())
+
+    async def compare(self, now: datetime) -> None:
+        """Compare what ended of late, one symbol after the other. What can't be read is left to the next time."""
+        start, end = MINUTE.floor(now - WINDOW), MINUTE.floor(now - BEHIND)
+        for symbol in self._differing:
+            try:
+                await self._compare(symbol, start, end)
+                await self._mend(symbol)
+            except (OKXError, DatabaseOperationError) as error:
+                log.warning("Candles were not compared", symbol=symbol, reason=str(error))
+
+    async def _compare(self, symbol: str, start: datetime, end: datetime) -> None:
+        ours = {c.start_time: c for c in await self._db.market_data.get_candles(symbol, MINUTE, start, end, EXCHANGE)}
+        if not ours:
+            return
+        # Before the first of ours nobody followed the market.
+        theirs = [page async for page in self._rest.candles(symbol, MINUTE, start=min(ours), end=end)]
+        # Where trades are known to be missing, so are candles.
+        lacks_trades = self._repair.open_gaps()[symbol] > 0
+        known = self._differing[symbol]
+        differing = {}
+        for candle in sorted((c for page in theirs for c in page), key=lambda c: c.start_time):
+            mine, before = ours.get(candle.start_time), known.get(candle.start_time)
+            if _agree(mine, candle):
+                if before is not None:
+                    log.info("A candle differs no more", symbol=symbol, candle=_shown(candle))
+            elif before is not None and (before.ours, before.theirs) == (mine, candle):
+                differing[candle.start_time] = before
+            elif mine is not None or not lacks_trades:
+                differing[candle.start_time] = _Difference(mine, candle)
+                self.differences += 1
+                log.error(
+                    "A candle differs from the exchange's", symbol=symbol, ours=_shown(mine), theirs=_shown(candle)
+                )
+        self._differing[symbol] = differing
+
+    async def _mend(self, symbol: str) -> None:
+        differing = self._differing[symbol].items()
+        if self._repair.open_gaps()[symbol] == 0:
+            for moment, difference in differing:
+                if difference.steps == 1:
+                    await self._pipeline.refold(EXCHANGE, symbol, moment)
+                    difference.steps = 2
+        for moment, difference in [item for item in differing if item[1].steps == 0][:REPAIRS]:
+            if (hole := await self._hole(symbol, moment)) is not None:
+                self._repair.report(hole)
+            difference.steps = 1
+
+    async def _hole(self, symbol: str, start: datetime) -> Gap | None:
+        """All trades of a minute, as if none was there: which are missing only the exchange can tell."""
+        end = MINUTE.end(start)
+        near = await self._db.tape.between(EXCHANGE, symbol, start - BEHIND, end + BEHIND)
+        before = max((trade.trade_id for trade in near if trade.timestamp < start), default=-1)
+        after = [trade.first_id for trade in near if trade.timestamp >= end]
+        # When nothing followed, what was lost may reach up to the newest.
+        after = after or [trade.trade_id + 1 for trade, _ in await self._rest.history_trades(symbol, limit=1)]
+        return Gap(EXCHANGE, symbol, before + 1, min(after) - 1, start, end) if after else None
+
+
+def _agree(ours: Candle | None, theirs: Candle) -> bool:
+    """Whether ours says the same. A flat candle of a quiet minute is the exchange's invention: there is none of ours.
+
+    One of another origin was not folded from trades, so it proves nothing.
+    """
+    if ours is None:
+        return not theirs.volume
+    return ours.origin is not Origin.TRADES or _numbers(ours) == _numbers(theirs)
+
+
+def _numbers(candle: Candle) -> tuple[Decimal, ...]:
+    return candle.open, candle.high, candle.low, candle.close, candle.volume
+
+
+def _shown(candle: Candle | None) -> str:
+    """A candle as a line of the log: its start, then open, high, low, close and volume."""
+    if candle is None:
+        return "none"
+    return " ".join([candle.start_time.isoformat(), *(format(number, "f") for number in _numbers(candle))])
