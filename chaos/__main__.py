@@ -31,7 +31,9 @@ async def _run(seed: int, count: int) -> bool:
         print(line)
     if not mistakes:
         shutil.rmtree(folder)
-    print(f"{time.monotonic() - begun:.0f} s")
+    heard = sum(len(log.heard) for log in system.logs)
+    starts = f"collector {system.collector.starts}, API {system.api.starts}"
+    print(f"{time.monotonic() - begun:.0f} s, {heard:,} events heard; started: {starts}")
     print(f"faults {count}, {findings}")
     return not mistakes
 

@@ -17,7 +17,9 @@ Act = Callable[[System, float], Awaitable[None]]
 LASTING = 0.1, 1.5
 """Seconds of a fault."""
 BETWEEN = 0.2, 1.5
-"""Seconds that the system lives after one."""
+"""Seconds until the next one."""
+RECOVERS_WITHIN = 10.0
+"""Seconds that every other fault waits for news of trades to come all the way again; the others meet what is broken."""
 _LISTENERS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND pid <> pg_backend_pid()"
 )
@@ -33,6 +35,8 @@ class Fault(NamedTuple):
     name: str
     lasting: float
     pause: float
+    is_outlived: bool
+    """Whether the next one waits until the system works again."""
 
 
 def plan(seed: int, count: int) -> list[Fault]:
@@ -41,13 +45,15 @@ def plan(seed: int, count: int) -> list[Fault]:
     names: list[str] = []
     while len(names) < count:
         names += dice.sample(sorted(FAULTS), len(FAULTS))
-    return [Fault(name, dice.uniform(*LASTING), dice.uniform(*BETWEEN)) for name in names[:count]]
+    return [Fault(name, dice.uniform(*LASTING), dice.uniform(*BETWEEN), dice.random() < 0.5) for name in names[:count]]
 
 
 async def suffer(system: System, fault: Fault) -> None:
     """Let a fault happen and pass."""
     await FAULTS[fault.name](system, fault.lasting)
     await asyncio.sleep(fault.pause)
+    if fault.is_outlived:
+        await system.recovered(RECOVERS_WITHIN)
 
 
 def _kill(program: Callable[[System], Program]) -> Act:

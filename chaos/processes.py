@@ -27,11 +27,12 @@ _DATABASE_OPTIONS = ("-c", "fsync=off", "-c", "full_page_writes=off")
 class Program:
     """A candleql command that is started again whenever it ends, as a supervisor of services would.
 
-    `complaints` are ends that nobody caused.
+    `starts` counts; `complaints` are ends that nobody caused.
     """
 
     def __init__(self, name: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
         self.name = name
+        self.starts = 0
         self.complaints: list[str] = []
         self._arguments = arguments
         self._folder = folder
@@ -49,6 +50,7 @@ class Program:
                     stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
                     cwd=self._folder, env=self._environment,
                 )  # fmt: skip
+                self.starts += 1
                 try:
                     code = await process.wait()
                 finally:

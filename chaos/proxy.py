@@ -44,7 +44,7 @@ class Proxy:
             await server.wait_closed()
 
     def cut(self) -> None:
-        """Reset every connection at both ends."""
+        """Close every connection at both ends, in the middle of whatever is on its way."""
         for link in self._links:
             link.cut()
 

@@ -112,17 +112,23 @@ class System:
                 for task in background:
                     task.cancel()
 
+    async def recovered(self, patience: float) -> None:
+        """Wait, but not for ever, until the busiest trades come all the way again."""
+        (log,) = (log for log in self.logs if isinstance(log, TradeLog) and log.symbol == SYMBOLS[0])
+        reached = log.row
+        await _become(lambda: log.row > reached, patience)
+
     async def quiet(self) -> Findings:
         """Wait until all that happened up to now is mended, stored and heard, or PATIENCE ends; what is wrong then."""
         await self.exchange.tell("forget")
-        await _become(lambda: all(log.cursor for log in self.logs))
+        await _become(lambda: all(log.cursor for log in self.logs), PATIENCE)
         until = _now()
         connection = await asyncpg.connect(self.database_url)
         try:
             await self._mended(connection, until)
             await self.collector.stop()
             stored = await read(connection)
-            await _become(lambda: all(_is_abreast(log, stored) for log in self.logs))
+            await _become(lambda: all(_is_abreast(log, stored) for log in self.logs), PATIENCE)
         finally:
             await connection.close()
         await self.api.stop()
@@ -153,9 +159,9 @@ def a_folder() -> Path:
     return Path(tempfile.gettempdir()) / f"candleql-chaos-{secrets.token_hex(4)}"
 
 
-async def _become(true: Callable[[], bool]) -> None:
-    """Wait until it is true, or until PATIENCE ends: what is wrong then is found by the checks."""
-    end = time.monotonic() + PATIENCE
+async def _become(true: Callable[[], bool], patience: float) -> None:
+    """Wait until it is true, or until patience ends: what is wrong then is found by the checks."""
+    end = time.monotonic() + patience
     while time.monotonic() < end and not true():
         await asyncio.sleep(_POLL)
 
