@@ -122,8 +122,10 @@ def check_candles(
 def check_candle_log(findings: Findings, log: CandleLog, stored: Stored) -> None:
     """All that was written since the first cursor was heard, once a cursor, in the order of revisions."""
     name = f"subscriber of {log.symbol} {log.timeframe}"
+    held = stored.candles.get((log.symbol, log.timeframe), {})
     if log.first_revision is None:
-        findings.lost.append(f"{name} heard nothing at all")
+        if held:
+            findings.lost.append(f"{name} heard nothing at all")
         return
     last: dict[datetime, tuple[int, Prices]] = {}
     written = []
@@ -142,7 +144,7 @@ def check_candle_log(findings: Findings, log: CandleLog, stored: Stored) -> None
             findings.doubled.append(f"{name}: {after} came twice")
         elif after < before:
             findings.disordered.append(f"{name}: {after} came after {before}")
-    for start, row in stored.candles.get((log.symbol, log.timeframe), {}).items():
+    for start, row in held.items():
         if row.revision > log.first_revision and last.get(start) != (row.revision, row.prices):
             findings.lost.append(f"{name}: {start.isoformat()} is stored as {row}, heard last as {last.get(start)}")
 

@@ -121,7 +121,6 @@ class System:
     async def quiet(self) -> Findings:
         """Wait until all that happened up to now is mended, stored and heard, or PATIENCE ends; what is wrong then."""
         await self.exchange.tell("forget")
-        await _become(lambda: all(log.cursor for log in self.logs), PATIENCE)
         until = _now()
         connection = await asyncpg.connect(self.database_url)
         try:
@@ -171,7 +170,7 @@ def _is_abreast(log: Log, stored: Stored) -> bool:
     if isinstance(log, TradeLog):
         return log.row >= max((trade.row for trade in stored.trades_of(log.symbol)), default=0)
     candles = stored.candles.get((log.symbol, log.timeframe), {})
-    return log.revision >= max((candle.revision for candle in candles.values()), default=0)
+    return log.revision >= max((candle.revision for candle in candles.values()), default=-1)
 
 
 def _proxy(url: str) -> Proxy:

@@ -35,11 +35,8 @@ async def test_nothing_is_lost_when_programs_connections_and_listeners_are_kille
     folder = a_folder()
     async with System.running(folder, seed=1) as system:
         await system.recovered(10)
-        for name in ("pushes skipped", "clients cut", "LISTEN terminated"):
-            await FAULTS[name](system, 0.3)
-        await system.recovered(5)
-        for name in ("API killed", "collector killed"):
-            await FAULTS[name](system, 0.3)
+        for name in ("pushes skipped", "clients cut", "LISTEN terminated", "API killed", "collector killed"):
+            await FAULTS[name](system, 0.2)
         await system.recovered(5)
         findings = await system.quiet()
         complaints = system.collector.complaints + system.api.complaints
