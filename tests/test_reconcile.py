@@ -21,9 +21,9 @@ from collector.okx.simulator.instruments import INSTRUMENTS
 from collector.okx.simulator.rows import single
 from collector.okx.simulator.server import Simulator
 from collector.pipeline import Pipeline
-from collector.tracker import Gap, Live
+from collector.tracker import Live
 from repos.decode import decode_trade
-from repos.domain import EPOCH, Candle, Origin, Series, Timeframe, Trade
+from repos.domain import EPOCH, Candle, Gap, Origin, Series, Timeframe, Trade
 from repos.events import CandleEventKind
 from repos.operations import DatabaseOperations
 from repos.tables import market_data, raw_trades
