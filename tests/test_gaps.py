@@ -192,17 +192,3 @@ async def test_the_tape_tells_gaps_too(db, feed):
 
     assert (gap.position, gap.trades, gap.gap) == (snapshot.position, [], expected)
     assert [[trade.trade_id for trade in event.trades] for event in (snapshot, live)] == [[10], [21]]
-
-
-async def test_the_tape_shows_its_holes(db):
-    ids = [(3, 1), (4, 1), (9, 3), (10, 1), (13, 2)]
-    await db.tape.insert([a_record(trade_id=n, count=m, timestamp=NOON + n * SECOND) for n, m in ids])
-
-    holes = await db.tape.holes("okx", "BTC-USDT", 10)
-    of_the_newest = await db.tape.holes("okx", "BTC-USDT", 3)
-
-    assert holes == [
-        Gap("okx", "BTC-USDT", 5, 6, NOON + 4 * SECOND, NOON + 9 * SECOND),
-        Gap("okx", "BTC-USDT", 11, 11, NOON + 10 * SECOND, NOON + 13 * SECOND),
-    ]
-    assert of_the_newest == holes[1:]

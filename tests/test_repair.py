@@ -103,20 +103,6 @@ async def test_a_gap_that_a_dead_process_was_mending_is_taken_up_by_the_next(exc
     assert await db.tape.has("okx", BTC, gap.first_missing_id)
 
 
-async def test_a_start_finds_the_gap_before_what_was_written_last(db, rest):
-    page = await rest.history_trades(BTC)
-    await db.tape.insert([*page[:10], *page[50:]])
-
-    async with mending(db, rest):
-        async with asyncio.timeout(20):
-            while not await db.tape.has("okx", BTC, page[49].trade.trade_id):
-                await asyncio.sleep(0.01)
-        await closed(db)
-
-    assert await db.tape.holes("okx", BTC, 1000) == []
-    assert [await db.tape.has("okx", BTC, record.trade.trade_id) for record in page] == [True] * 100
-
-
 async def test_a_gap_is_asked_for_again_from_time_to_time(exchange, db, rest, monkeypatch):
     monkeypatch.setattr(repair_module, "ASK_AGAIN", 0.02)
     exchange.faults.rest.append(RestFault(**REFUSED, times=3))

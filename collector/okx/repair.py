@@ -20,8 +20,6 @@ RETRY = 5.0
 """Seconds before the next try, when the exchange or the database can't be reached."""
 ASK_AGAIN = 900.0
 """Seconds between two tries to recover a gap that is left open."""
-_LAST_WRITTEN = 10_000
-"""Trades of a symbol that a start looks at: more than a batch, or a page of history, holds."""
 CONFIRM_TRIES = 5
 CONFIRM_EVERY = 2.0
 """A candle of the exchange is confirmed about a second after its end."""
@@ -64,8 +62,8 @@ class Repair:
 
     async def run(self, add: Add) -> None:
         """Mend until cancelled, first what was left open; `add` takes the trades that were missing."""
+        await self._take_up()  # before anything is reported, which would be stored and taken up too
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._find())
             tasks.create_task(self._keep())
             tasks.create_task(self._ask_again())
             for holes in self._holes.values():
@@ -76,12 +74,6 @@ class Repair:
         await self._reported.join()
         for holes in self._holes.values():
             await holes.join()
-
-    async def _find(self) -> None:
-        """Report the gaps of a process that died after it had stored the trades behind one, and before the gap."""
-        for symbol in self._holes:
-            for gap in await _patiently(self._db.tape.holes, EXCHANGE, symbol, _LAST_WRITTEN):
-                self.report(gap)
 
     async def _keep(self) -> None:
         """Store gaps as they are reported, and have them mended."""
@@ -95,28 +87,31 @@ class Repair:
             self._reported.task_done()
 
     async def _ask_again(self) -> None:
-        """Have the stored gaps mended that nobody works on, now and every ASK_AGAIN."""
         while True:
-            stored = await _patiently(self._db.gaps.of, EXCHANGE, list(self._holes))
-            self._left.intersection_update(stored)
-            for gap in stored:
-                if gap not in self._in_work:
-                    self._in_work.add(gap)
-                    self._holes[gap.symbol].put_nowait(gap)
             await asyncio.sleep(ASK_AGAIN)
+            await self._take_up()
+
+    async def _take_up(self) -> None:
+        """Have the stored gaps mended that this process does not work on."""
+        stored = await _patiently(self._db.gaps.of, EXCHANGE, list(self._holes))
+        self._left.intersection_update(stored)
+        for gap in stored:
+            if gap not in self._in_work:
+                self._in_work.add(gap)
+                self._holes[gap.symbol].put_nowait(gap)
 
     async def _mend(self, holes: asyncio.Queue[Gap | Uncovered], add: Add) -> None:
         while True:
             hole = await holes.get()
             if isinstance(hole, Gap):
                 left = await self._recover(hole, add)
-                self._left.discard(hole)
                 if left is None:
                     await _patiently(self._db.gaps.close, hole)
                 else:
-                    self._left.add(left)
                     await _patiently(self._db.gaps.leave_open, hole, left)
                 self._in_work.discard(hole)
+                self._left.discard(hole)
+                self._left.update([left] if left else [])
             else:
                 await self._complete(hole)
             holes.task_done()
