@@ -118,7 +118,45 @@ async def test_a_connection_serves_on_while_the_exchange_refuses_another(exchang
     assert after == Connected()
 
 
-async def test_a_connection_that_ends_before_another_is_ready_is_told(exchange, monkeypatch):
+async def test_another_connection_that_breaks_before_it_takes_over_is_followed_by_a_third(exchange, monkeypatch):
+    monkeypatch.setattr(collector.okx.session, "PING_EVERY", 0.02)
+    unanswered = Answer("trades-all", "64007")
+
+    async with following(exchange.ws_url + BUSINESS, ALL) as (_, events):
+        await the_next(Trades, events)
+        exchange.faults.answers.append(unanswered)
+        exchange.announce_upgrade()
+        while unanswered.times:
+            await the_next(Pong, events)
+        _, second = exchange.connections.values()
+        second.socket.transport.abort()
+        told = [await anext(events)]
+        while not isinstance(told[-1], Connected):
+            told.append(await anext(events))
+        await the_next(Trades, events)
+        third = connection_of(exchange)
+
+    assert Disconnected not in map(type, told)
+    assert third is not second
+
+
+async def test_an_arg_refused_while_another_connection_is_prepared_is_told_when_that_takes_over(exchange):
+    async with following(exchange.ws_url + BUSINESS, ALL, ETHER) as (_, events):
+        await the_next(Trades, events)
+        exchange.faults.answers.append(
+            Answer("trades-all", "64003", "channel:trades-all,instId:BTC-USDT is not for you")
+        )
+        exchange.announce_upgrade()
+        await the_next(Connected, events)
+        refused = await the_next(Refused, events)
+        exchange.drop()
+        await the_next(Connected, events)
+        again = await the_next(Subscribed, events)
+
+    assert (refused.arg, again.arg) == (ALL, ETHER)
+
+
+async def test_a_connection_that_ends_before_another_is_ready_is_told(exchange):
     async with following(exchange.ws_url + BUSINESS, ALL) as (_, events):
         await the_next(Trades, events)
         exchange.faults.refused = 1_000_000

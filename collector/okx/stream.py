@@ -105,7 +105,8 @@ class OKXStream:
                     yield Connected()
                     while self._wanted:
                         connection = self._connections[0]
-                        events = await self._turn(connection)
+                        events = await connection.turn()
+                        self._unwant(_refused(events))
                         for event in events:
                             yield event
                         if len(events) >= TOGETHER:
@@ -164,11 +165,6 @@ class OKXStream:
         self._connections.append(connection)
         return connection
 
-    async def _turn(self, connection: Connection) -> list[Event]:
-        events = await connection.turn()
-        self._unwant(event.arg for event in events if isinstance(event, Refused) and event.arg is not None)
-        return events
-
     async def _hand_over(self) -> list[StreamEvent]:
         """Let the connection go if another is ready: what is to be told then. Until it is, nothing."""
         if self._successor is None:
@@ -176,6 +172,7 @@ class OKXStream:
         if not self._successor.done():
             return []
         first_events, self._successor = self._successor.result(), None
+        self._unwant(_refused(first_events))
         last_events = await self._connections[0].close()
         del self._connections[0]
         return [*last_events, Connected(), *first_events]
@@ -190,7 +187,7 @@ class OKXStream:
                 events: list[Event] = []
                 until = clock() + SUBSCRIBED_WITHIN
                 while connection.session.pending and clock() < until:
-                    events += await self._turn(connection)
+                    events += await connection.turn()
             except (OSError, WebSocketException) as error:
                 log.warning("No connection to take over yet", url=self.url, reason=f"{type(error).__name__}: {error}")
                 for failed in self._connections[1:]:
@@ -207,3 +204,7 @@ class OKXStream:
             self._successor = None
         while self._connections:
             await self._connections.pop().close()
+
+
+def _refused(events: Iterable[Event]) -> list[Arg]:
+    return [event.arg for event in events if isinstance(event, Refused) and event.arg is not None]
