@@ -5,7 +5,7 @@ import time
 
 import uvloop
 
-from bench import answers, ingest, latency, sockets, startup, storm
+from bench import answers, ingest, latency, layers, sockets, startup, storm
 from bench.cores import pin
 from bench.database import SYMBOLS, a_database
 from bench.table import head, line, machine
@@ -27,13 +27,14 @@ async def _measure(quick: bool) -> None:
             print(line(row), flush=True)
         async for row in storm.measure(url, 2_000 if quick else 10_000):
             print(line(row), flush=True)
-    print(line(await startup.measure()), flush=True)
+        print(line(await startup.measure()), "\n", flush=True)
+        await layers.show(url)
     print(f"\n{time.monotonic() - begun:.0f} s")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m bench")
-    parser.add_argument("--quick", action="store_true", help="300,000 candles and short runs: in 2 minutes")
+    parser.add_argument("--quick", action="store_true", help="300,000 candles and short runs: in 2 and a half minutes")
     arguments = parser.parse_args()
     pin(1)
     configure_logs("error", "console")

@@ -27,11 +27,12 @@ class WrongAnswer(Exception):
 async def measure(url: str, seconds: float, rounds: int) -> AsyncIterator[Row]:
     """A row for each question, in `rounds` of `seconds` on each server in turn."""
     async with a_server("floor", url) as floor, a_server("ours", url) as ours, a_server("plain", url) as plain:
-        for question in questions(await _past(url)):
+        for question in questions(await past(url)):
             yield await _row(question, floor, ours, plain, seconds, rounds)
 
 
-async def _past(url: str) -> datetime:
+async def past(url: str) -> datetime:
+    """An instant that lies behind what is kept in memory of any series."""
     connection = await asyncpg.connect(url)
     try:
         newest: datetime = await connection.fetchval("SELECT min(last_time) FROM series")

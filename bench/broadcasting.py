@@ -23,7 +23,7 @@ from strawberry.asgi import GraphQL
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from bench.cores import pin
-from candleql.server import COMPRESSED, settle
+from candleql.server import settle
 from gql.app import create_app
 from gql.context import Context, Resources
 from gql.frames import Connection
@@ -114,7 +114,7 @@ async def _serve(app: Starlette, publish: _Publish, ws: type[asyncio.Protocol] |
         ws=ws,
         lifespan="off",
         log_level="critical",
-        ws_per_message_deflate=COMPRESSED,
+        ws_per_message_deflate=False,
         ws_ping_interval=None,  # the swarm answers none
     )
     server = uvicorn.Server(config)

@@ -27,10 +27,6 @@ from repos.operations import DatabaseOperations
 GRACE = 3
 """Seconds that open requests and sockets have to end. With what comes after, the whole stays within 5."""
 
-COMPRESSED = False
-"""Whether websockets offer permessage-deflate. It takes 35 kB a connection and 9 to 20 us a message, against 1 us
-without, and no two connections can share a compressed frame. Where the network is the limit, a proxy can compress."""
-
 
 def settle() -> None:
     """Leave all that was made by now, which stays, out of Python's garbage collections, and make those rarer.
@@ -107,7 +103,7 @@ async def serve(
             log_config=None,
             lifespan="off",
             ws=Connection,
-            ws_per_message_deflate=COMPRESSED,
+            ws_per_message_deflate=settings.websocket_compression,
             timeout_graceful_shutdown=GRACE,
         )
         server = _Server(config, lambda: ready(address))

@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "console"
     okx_rest_url: str = "https://www.okx.com"
     okx_ws_url: str = "wss://ws.okx.com:8443"
+    websocket_compression: bool = False
     hot_candles: int = Field(default=2_000, ge=0, le=10_000)
     bot_heartbeat_timeout: float = Field(default=60.0, gt=0)
 

@@ -159,10 +159,7 @@ class Pipeline:
             newest = max((candle.end_time for candle in stored.values()), default=EPOCH)
             start = max(min(newest, last.timestamp - _CATCH_UP), last.timestamp - _CATCH_UP_AT_MOST)
             span = (start, last.timestamp + timedelta(microseconds=1))
-            recent = await self._db.tape.between(exchange, symbol, *span)
-            # With the one before: a crash may have come when a jump in the ids was stored and not yet reported.
-            before = await self._db.tape.last(exchange, symbol, recent[0].first_id)
-            tracker.take([before, *recent] if before else recent)
+            tracker.take(await self._db.tape.between(exchange, symbol, *span))
         return tracker
 
     async def _settle(self) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from collector.candles import Bucket, Fold
 from collector.ids import Runs
-from repos.domain import END_OF_TIME, EPOCH, Series, Timeframe, Trade
+from repos.domain import END_OF_TIME, EPOCH, Gap, Series, Timeframe, Trade
 
 # Ids farther back matter only for duplicates, which then cost a read.
 _RUNS_KEPT = 256
@@ -15,18 +15,6 @@ _RUNS_KEPT = 256
 _WAITING_KEPT = 64
 # A trade may be this far ahead of the exchange's clock. One from a farther future ends no candle of today.
 _AHEAD = timedelta(minutes=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """The trades first_missing_id to last_missing_id were never seen; they happened between `after` and `before`."""
-
-    exchange: str
-    symbol: str
-    first_missing_id: int
-    last_missing_id: int
-    after: datetime
-    before: datetime
 
 
 class Uncovered(NamedTuple):

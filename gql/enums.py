@@ -34,7 +34,7 @@ ENUMS = [
         FORMING="The candle that is still forming, as it is now; the next event may change it.",
         CLOSED="A stored candle, newer than any before.",
         CORRECTED="An older stored candle, new or changed.",
-        GAP="Candles are missing and could not be recovered yet.",
+        GAP="Trades of this range are missing, and so may be its candles; they could not be recovered yet.",
     ),
     _shown(
         Side,

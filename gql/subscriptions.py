@@ -49,7 +49,11 @@ class Subscription:
             "One series, live. With `snapshot` (0 to 1,000): stored candles oldest first, then the forming one. "
             "With `after`: every candle written since that cursor, once, in its latest state, in order of writing: "
             "CLOSED if newer than any the cursor knew, else CORRECTED. Then every change, nothing lost between. "
-            "A FORMING never follows its own CLOSED. A cursor of another series is BAD_USER_INPUT."
+            "A FORMING never follows its own CLOSED. A cursor of another series is BAD_USER_INPUT. "
+            "Every gap in the symbol's trades that could not be recovered is told once as GAP: those that are open "
+            "after the snapshot, or after what was written since `after`, whatever their age, and a new one when it "
+            "is found. So a client that comes back forgets the gaps it knew: those still open are told again. Candles "
+            "of a gap that is recovered come as CLOSED or CORRECTED."
         ),
     )
     def candles(
@@ -69,7 +73,7 @@ class Subscription:
 
     @strawberry.subscription(
         graphql_type=AsyncGenerator[types.CandleEvent, None],
-        description="A watch list: up to 200 series on one subscription, the newest state of each.",
+        description="A watch list: up to 200 series on one subscription, the newest state of each. No GAP is told.",
     )
     def watch_candles(
         self,
@@ -85,7 +89,10 @@ class Subscription:
 
     @strawberry.subscription(
         graphql_type=AsyncGenerator[types.TradesEvent, None],
-        description="The tape, in batches, oldest first; with `after`, every trade since.",
+        description=(
+            "The tape, in batches, oldest first; with `after`, every trade since. Gaps are told as by `candles`: each "
+            "that is open once, then new ones. Trades of a gap that is recovered come like any others."
+        ),
     )
     def trades(
         self,

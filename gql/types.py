@@ -66,7 +66,10 @@ class CandleEvent:
         ),
     )
     candle: Candle | None = shown("null for GAP.")
-    gap: TimeRange | None = shown("Set for GAP: candles in this range are missing and could not be recovered yet.")
+    gap: TimeRange | None = shown(
+        "Set for GAP: candles in this range are missing and could not be recovered yet. "
+        "It is told in whole candles. A candle in it that is stored all the same is the exchange's own."
+    )
 
 
 def _series_exchange(root: strawberry.Parent[CandleColumns | domain.Market]) -> str:
@@ -139,7 +142,9 @@ class TradesEvent:
         resolver=_trades_event_cursor, description="Opaque. Hand it back as `after` to go on from here."
     )
     trades: list[Trade] = shown("Oldest first.")
-    gap: TimeRange | None = shown("Trades in this range are missing and could not be recovered yet.")
+    gap: TimeRange | None = shown(
+        "Trades in this range are missing and could not be recovered yet. Such an event has no trades."
+    )
 
 
 def _latest_candle(root: strawberry.Parent[domain.Bot | domain.Market], info: Info) -> Awaitable[StoredCandle | None]:

@@ -345,6 +345,18 @@ class Trade:
         return self.trade_id - self.count + 1
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The trades first_missing_id to last_missing_id are missing; they happened from `after` to `before`, inclusive."""
+
+    exchange: str
+    symbol: str
+    first_missing_id: int
+    last_missing_id: int
+    after: datetime
+    before: datetime
+
+
 class TradeRecord(NamedTuple):
     """A trade together with the exchange's own JSON text of it, which is stored whole."""
 

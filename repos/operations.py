@@ -21,6 +21,7 @@ from repos.embedded.server import EmbeddedPostgres, default_data_dir
 from repos.errors import DatabaseOperationError, DatabaseUnavailable
 from repos.events import DatabaseHealth
 from repos.feed.bus import Bus
+from repos.gaps import GapRepository
 from repos.instruments import InstrumentRepository
 from repos.market_data import MarketDataRepository
 from repos.migrations.upgrade import migrate
@@ -87,6 +88,7 @@ class DatabaseOperations:
         )
         self.market_data = MarketDataRepository(self.engine, self.bus, self._log, self._wire)
         self.tape = TapeRepository(self.engine, self.bus, self._log)
+        self.gaps = GapRepository(self.engine, self.bus, self._log)
         self.raw_trades = RawTradeRepository(self.engine, self.bus, self._log, self.tape)
         self.bots = BotRepository(self.engine, self.bus, self._log, self._wire)
         self.instruments = InstrumentRepository(self.engine, self.bus, self._log)

@@ -79,6 +79,22 @@ tapes = sa.Table(
 )
 """One row a traded symbol. Its lock orders the writers, so ids in raw_trades ascend in the order of commit."""
 
+gaps = sa.Table(
+    "gaps",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("exchange", sa.Text, nullable=False),
+    sa.Column("symbol", sa.Text, nullable=False),
+    sa.Column("first_missing_id", sa.BigInteger, nullable=False),
+    sa.Column("last_missing_id", sa.BigInteger, nullable=False),
+    sa.Column("after", _INSTANT, nullable=False),
+    sa.Column("before", _INSTANT, nullable=False),
+    # Since when it could not be recovered; NULL while the exchange is asked for the first time.
+    sa.Column("open_since", _INSTANT),
+    sa.Index(None, "exchange", "symbol", "first_missing_id"),
+)
+"""Trades that are missing: a row from when that is noticed until they are recovered."""
+
 bots = sa.Table(
     "bots",
     metadata,

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from repos.arrays import arrays, filled, typed
 from repos.base import BaseRepository
 from repos.decode import decode_trade
-from repos.domain import DataType, Trade, TradeRecord
+from repos.domain import DataType, Gap, Trade, TradeRecord
 from repos.feed.bus import Bus
 from repos.feed.news import Tape, TradeNews
 from repos.hot import Hot
@@ -179,13 +179,28 @@ class TapeRepository(BaseRepository):
             first = (await connection.execute(query)).scalar_one_or_none()
         return first is not None and first <= trade_id
 
-    async def last(self, exchange: str, symbol: str, below: int | None = None) -> Trade | None:
-        """The stored trade with the highest id, of those with ids below `below` if that is given."""
-        conditions = [*_of(exchange, symbol), *([] if below is None else [t.c.trade_id < below])]
-        query = sa.select(*_TRADE).where(*conditions).order_by(t.c.trade_id.desc()).limit(1)
+    async def last(self, exchange: str, symbol: str) -> Trade | None:
+        """The stored trade with the highest id."""
+        query = sa.select(*_TRADE).where(*_of(exchange, symbol)).order_by(t.c.trade_id.desc()).limit(1)
         async with self._transaction(f"reading the last trade of {exchange} {symbol}") as connection:
             row = (await connection.execute(query)).first()
         return None if row is None else decode_trade(exchange, symbol, row[3])
+
+    async def holes(self, exchange: str, symbol: str, newest: int) -> list[Gap]:
+        """The gaps among the trades with the `newest` highest ids, ascending."""
+        trades = sa.select(t.c.first_trade_id, t.c.trade_id, t.c.timestamp).where(*_of(exchange, symbol))
+        some = trades.order_by(t.c.trade_id.desc()).limit(newest).subquery()
+        in_order = sa.over(sa.func.lag(some.c.trade_id), order_by=some.c.trade_id)
+        pairs = sa.select(
+            (in_order + 1).label("first_missing_id"),
+            (some.c.first_trade_id - 1).label("last_missing_id"),
+            sa.over(sa.func.lag(some.c.timestamp), order_by=some.c.trade_id).label("after"),
+            some.c.timestamp.label("before"),
+        ).subquery()
+        query = sa.select(pairs).where(pairs.c.first_missing_id <= pairs.c.last_missing_id)
+        async with self._transaction(f"looking for gaps in the tape of {exchange} {symbol}") as connection:
+            rows = await connection.execute(query.order_by(pairs.c.first_missing_id))
+            return [Gap(exchange, symbol, *row) for row in rows]
 
     async def after(self, exchange: str, symbol: str, row: int, limit: int) -> list[tuple[int, Trade]]:
         """At most `limit` trades stored after the row `row`, with their rows' ids, in the order of writing."""

@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 
 from collector.pipeline import Pipeline
-from collector.tracker import Gap, Live, Uncovered
-from repos.domain import Candle, Series, Timeframe, Trade
+from collector.tracker import Live, Uncovered
+from repos.domain import Candle, Gap, Series, Timeframe, Trade
 from repos.operations import DatabaseOperations
 from tests.builders import NOON
 from tests.trades import records

@@ -7,10 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from collector import pipeline
 from collector.backfill import backfill
+from collector.okx import channels as channels_module
 from collector.okx import repair as repair_module
+from collector.okx import session, watchdog
 from collector.okx.collector import OKXCollector
 from collector.okx.pace import Pace
 from collector.okx.repair import Repair
@@ -19,9 +22,9 @@ from collector.okx.simulator.faults import Answer, RestFault
 from collector.okx.simulator.instruments import INSTRUMENTS
 from collector.okx.simulator.rows import single
 from collector.okx.simulator.server import Simulator
-from collector.tracker import Gap, Uncovered
+from collector.tracker import Uncovered
 from repos.decode import decode_trade
-from repos.domain import EPOCH, Candle, DataType, InvalidValue, Origin, Series, Timeframe, Trade
+from repos.domain import EPOCH, Candle, DataType, Gap, InvalidValue, Origin, Series, Timeframe, Trade
 from repos.errors import DatabaseUnavailable
 from repos.events import CandleEventKind, FeedHealth
 from repos.feed.hub import Feed
@@ -146,6 +149,78 @@ async def test_what_the_stream_leaves_out_is_read_back(exchange, db, feed):
 
     assert_true_to(exchange, candles)
     assert row.reconnects == 1
+
+
+async def test_a_connection_whose_end_is_announced_is_replaced_without_a_loss(exchange, db, feed):
+    async with a_collector(exchange, db, feed):
+        await closed(feed, 1)
+        with capture_logs() as logs:
+            exchange.announce_upgrade()
+            candles = await closed(feed, 3)
+        (row,) = await channels(feed, 1)
+
+    ids = [trade.trade_id for trade in await stored(db)]
+    assert ids == list(range(ids[0], ids[-1] + 1))
+    assert_true_to(exchange, candles)
+    assert row.reconnects == 1
+    happenings = {log["event"] for log in logs}
+    assert "OKX announces" in happenings
+    assert "Disconnected" not in happenings
+
+
+async def test_a_channel_that_falls_silent_is_opened_anew_and_what_it_left_out_is_read_back(
+    exchange, db, feed, monkeypatch
+):
+    monkeypatch.setattr(watchdog, "SILENT_AFTER", 0.5)
+    monkeypatch.setattr(watchdog, "LOOK_EVERY", 0.1)
+    monkeypatch.setattr(session, "PING_EVERY", 0.1)
+    collector = a_collector(exchange, db, feed)
+
+    async with collector:
+        await closed(feed, 1)
+        exchange.forget("trades-all", BTC)
+        candles = await closed(feed, 3)
+        (row,) = await channels(feed, 1)
+
+    ids = [trade.trade_id for trade in await stored(db)]
+    assert ids == list(range(ids[0], ids[-1] + 1))
+    assert_true_to(exchange, candles)
+    assert (collector.stalls, row.reconnects) == (1, 1)
+
+
+async def test_what_the_exchange_refuses_is_told_once_and_never_asked_for_again(exchange, db, feed):
+    exchange.faults.answers.append(Answer("tickers", "60018", times=1_000))
+    options = {"data_types": [DataType.TRADE, DataType.TICKER], "store_raw_data": True}
+
+    with capture_logs() as logs:
+        async with a_collector(exchange, db, feed, symbols=["NOPE-USDT", BTC], **options):
+            await channels(feed, 1)
+            exchange.drop()
+            candles = await closed(feed, 2)
+            rows = await channels(feed, 1)
+
+    alarms = [(log["arg"], log["code"]) for log in logs if log["event"] == "OKX refused"]
+    refused = [(row.channel, row.symbol) for row in rows if not row.connected]
+    assert sorted(alarms) == [
+        ("tickers BTC-USDT", "60018"),
+        ("tickers NOPE-USDT", "60018"),
+        ("trades NOPE-USDT", "60018"),
+        ("trades-all NOPE-USDT", "60018"),
+    ]
+    assert sorted(refused) == [("tickers", BTC), ("tickers", "NOPE-USDT"), ("trades", "NOPE-USDT")]
+    assert_true_to(exchange, candles)
+
+
+async def test_many_symbols_share_out_over_connections(exchange, db, feed, monkeypatch):
+    monkeypatch.setattr(channels_module, "ARGS_PER_CONNECTION", 2)
+    symbols = [BTC, "ETH-USDT", "SOL-USDT", "NOPE-USDT"]
+
+    async with a_collector(exchange, db, feed, symbols=symbols, timeframes={}):
+        rows = await channels(feed, 3)
+        subscribed = [len(connection.subscriptions) for connection in exchange.connections.values()]
+
+    assert {(row.symbol, row.connected) for row in rows} == {(symbol, symbol != "NOPE-USDT") for symbol in symbols}
+    assert sorted(subscribed) == [1, 2]
 
 
 async def test_where_single_matches_are_refused_aggregates_serve(exchange, db, feed):

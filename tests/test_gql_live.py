@@ -20,6 +20,7 @@ from gql.scalars import SCALARS
 from gql.schema import Schema, schema
 from gql.subscriptions import live
 from gql.view import GraphQLView
+from repos.domain import Gap
 from repos.errors import MailboxOverflow
 from repos.events import FeedHealth
 from repos.feed.news import FeedHealthNews, FormingNews
@@ -438,3 +439,24 @@ async def test_a_long_subscription_keeps_nothing_of_its_events(db, feed):
         after_600 = len(gc.get_objects())
 
     assert after_600 - after_100 < 500
+
+
+async def test_a_gap_is_told_to_those_who_share_and_once_to_each_who_comes(socket, db, feed):
+    gap = Gap("okx", "BTC-USDT", 11, 20, NOON, NOON + MINUTE)
+    await db.gaps.add(gap)
+    for name in "12":
+        await socket.subscribe(CANDLES, name=name, snapshot=0)
+    await until_followed(feed, by=2)
+
+    await db.gaps.leave_open(gap, gap)
+    shared = [await socket.receive(), await socket.receive()]
+    await socket.subscribe(CANDLES, name="3", snapshot=0)
+    own = (await socket.event("3"))["candles"]
+    await db.market_data.upsert_candle(a_candle(start_time=NOON + 5 * MINUTE))
+    then = [await socket.receive() for _ in range(3)]
+
+    assert {message["id"] for message in shared} == {"1", "2"}
+    assert [message["payload"]["data"]["candles"] for message in shared] == [own, own]
+    assert (own["kind"], own["candle"]) == ("GAP", None)
+    assert own["gap"] == {"start": "2024-01-01T12:00:00.000Z", "end": "2024-01-01T12:02:00.000Z"}
+    assert [message["payload"]["data"]["candles"]["kind"] for message in then] == ["CLOSED"] * 3

@@ -1,17 +1,21 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
+from itertools import islice
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+import collector.okx.connection
 import collector.okx.session
 import collector.okx.stream
+from collector.okx.connection import TOGETHER
 from collector.okx.pace import Pace
-from collector.okx.protocol import Notice, Pong, Subscribed, Trades
+from collector.okx.protocol import Notice, Pong, Refused, Subscribed, Trades
+from collector.okx.simulator.faults import Answer
 from collector.okx.simulator.server import Simulator
-from collector.okx.stream import TOGETHER, Connected, Disconnected, OKXStream
-from tests.simulated import an_exchange
+from collector.okx.stream import Connected, Disconnected, OKXStream
+from tests.simulated import NOON, an_exchange
 from tests.streams import ALL, BUSINESS, ETHER, connection_of, following, the_next
 
 pytestmark = pytest.mark.anyio
@@ -82,17 +86,104 @@ async def test_subscribing_on_a_connection_that_just_broke_waits_for_the_next(ex
     assert both == {ALL, ETHER}
 
 
-async def test_an_announced_upgrade_leads_to_a_new_connection_at_once(exchange):
-    async with following(exchange.ws_url + BUSINESS, ALL) as (_, events):
+async def test_another_connection_is_subscribed_before_one_whose_end_is_announced_goes():
+    async with Simulator(rate=64) as exchange, following(exchange.ws_url + BUSINESS, ALL) as (_, events):
         await the_next(Trades, events)
+        before = connection_of(exchange)
 
         exchange.announce_upgrade()
-        notice = await the_next(Notice, events)
-        ended = await the_next(Disconnected, events)
+        told = [await anext(events) for _ in range(100)]
+        after = connection_of(exchange)
+
+    ids = [record.trade.trade_id for event in told if isinstance(event, Trades) for record in event.records]
+    assert {type(event) for event in told} == {Trades, Notice, Connected, Subscribed}
+    assert sorted(set(ids)) == list(range(min(ids), max(ids) + 1))
+    assert after is not before
+    assert before.socket.close_code == 1000
+
+
+async def test_a_connection_serves_on_while_the_exchange_refuses_another(exchange):
+    async with following(exchange.ws_url + BUSINESS, ALL) as (_, events):
+        await the_next(Trades, events)
+        exchange.faults.refused = 3
+        exchange.announce_upgrade()
+        await the_next(Notice, events)
+        exchange.clock.advance(20_000)
+        trades = await the_next(Trades, events)
+        refused = exchange.faults.refused
+        after = await the_next(Connected, events)
+
+    assert isinstance(trades, Trades)
+    assert refused > 0
+    assert after == Connected()
+
+
+async def test_a_connection_that_ends_before_another_is_ready_is_told(exchange, monkeypatch):
+    async with following(exchange.ws_url + BUSINESS, ALL) as (_, events):
+        await the_next(Trades, events)
+        exchange.faults.refused = 1_000_000
+        exchange.announce_upgrade(delay=0)
+        lost = await the_next(Disconnected, events)
+        failed = await the_next(Disconnected, events)
+        exchange.faults.refused = 0
         await the_next(Trades, events)
 
-    assert notice.code == "64008"
-    assert ended == Disconnected("the exchange announced its end")
+    assert "received 1001 (going away)" in lost.reason
+    assert "HTTP 503" in failed.reason
+
+
+async def test_a_connection_takes_over_even_if_an_arg_gets_no_answer(exchange, monkeypatch):
+    monkeypatch.setattr(collector.okx.stream, "SUBSCRIBED_WITHIN", 0.0)
+    exchange.faults.answers.append(Answer("trades-all", "64007", times=1_000))
+
+    async with following(exchange.ws_url + BUSINESS, ALL) as (_, events):
+        await the_next(Refused, events)
+        exchange.announce_upgrade()
+        await the_next(Notice, events)
+        again = await the_next(Connected, events)
+
+    assert again == Connected()
+
+
+async def test_a_connection_that_is_given_up_serves_until_another_took_over(exchange):
+    async with following(exchange.ws_url + BUSINESS, ALL) as (stream, events):
+        await the_next(Trades, events)
+        before = connection_of(exchange)
+
+        stream.reconnect()
+        exchange.clock.advance(4_000)
+        told = [await anext(events)]
+        while not isinstance(told[-1], Connected):
+            told.append(await anext(events))
+        await the_next(Subscribed, events)
+        latest = await the_next(Trades, events)
+        after = connection_of(exchange)
+
+    assert Disconnected not in map(type, told)
+    assert latest.records[-1].trade.trade_id == exchange.ledger("BTC-USDT", NOON, exchange.clock() + 1)[-1].id
+    assert after is not before
+
+
+async def test_what_is_wanted_while_another_connection_is_prepared_is_asked_for_on_it(exchange):
+    async with following(exchange.ws_url + BUSINESS, ALL) as (stream, events):
+        await the_next(Trades, events)
+        exchange.announce_upgrade()
+        await the_next(Notice, events)
+        await stream.subscribe(ETHER)
+        await stream.unsubscribe(ALL)
+        await the_next(Connected, events)
+        while stream.session is None or stream.session.pending:
+            await anext(events)
+        subscriptions = set(connection_of(exchange).subscriptions)
+
+    assert subscriptions == {("trades-all", "ETH-USDT")}
+
+
+async def test_giving_up_no_connection_does_nothing(exchange):
+    async with following(exchange.ws_url + BUSINESS) as (stream, _):
+        stream.reconnect()
+
+        assert stream.session is None
 
 
 async def test_pings_are_answered(exchange, monkeypatch):
@@ -106,7 +197,7 @@ async def test_pings_are_answered(exchange, monkeypatch):
 async def test_a_connection_that_answers_no_ping_is_given_up(exchange, monkeypatch):
     monkeypatch.setattr(collector.okx.session, "PING_EVERY", 0.05)
     monkeypatch.setattr(collector.okx.session, "PONG_WITHIN", 0.1)
-    monkeypatch.setattr(collector.okx.stream, "CLOSE_TIMEOUT", 0.05)
+    monkeypatch.setattr(collector.okx.connection, "CLOSE_TIMEOUT", 0.05)
 
     async with following(exchange.ws_url + BUSINESS, ALL) as (_, events):
         await the_next(Trades, events)
@@ -197,6 +288,16 @@ async def test_cancelling_closes_the_connection(exchange):
     async with asyncio.timeout(5):
         await connection.socket.wait_closed()
     assert connection.socket.close_code == 1000
+
+
+def test_reconnects_wait_at_random_and_ever_longer():
+    several = [list(islice(collector.okx.stream._quickly_at_first(), 10)) for _ in range(50)]
+
+    for number, longest in enumerate([1, 1, 2, 4, 8, 16, 32, 60, 60, 60]):
+        waits = [delays[number] for delays in several]
+        assert max(waits) <= longest
+        assert len(set(waits)) == 50
+        assert number == 0 or min(waits) >= longest / 2.1
 
 
 async def test_waits_grow_until_a_connection_was_stable(exchange, monkeypatch):

@@ -216,6 +216,34 @@ def test_an_arg_that_the_exchange_ends_by_itself_is_asked_for_again():
     assert asked(session.frames(2.0)) == [("subscribe", [BITCOIN])]
 
 
+def test_a_subscription_that_is_renewed_is_asked_for_when_its_end_is_acknowledged():
+    session = Session([BITCOIN, ETHER], 0.0)
+    session.frames(0.0)
+    session.received(an_ack(BITCOIN), 1.0)
+
+    session.resubscribe([BITCOIN, ETHER])  # the second is not active yet
+    leaving = asked(session.frames(2.0))
+    session.received(an_ack(BITCOIN, "unsubscribe"), 3.0)
+    again = asked(session.frames(3.0))
+
+    assert leaving == [("unsubscribe", [BITCOIN])]
+    assert again == [("subscribe", [BITCOIN])]
+
+
+def test_an_error_about_the_end_of_a_subscription_does_not_refuse_it():
+    session = Session([BITCOIN], 0.0)
+    session.frames(0.0)
+    session.received(an_ack(BITCOIN), 1.0)
+    session.resubscribe([BITCOIN])
+    (leaving,) = session.frames(2.0)
+
+    (event,) = session.received(an_error("60018", "channel:trades-all,instId:BTC-USDT", id_of(leaving)), 3.0)
+
+    assert isinstance(event, Refused)
+    assert event.arg is None
+    assert (session.active, session.refused) == ({BITCOIN}, {})
+
+
 def test_a_ping_is_due_every_twenty_seconds_whatever_arrives():
     session = Session([], 0.0)
     session.frames(0.0)
@@ -272,6 +300,7 @@ def test_times_of_messages_and_of_data_are_kept_apart():
     assert opened == 5.0
     assert session.last_message_at == 8.0
     assert session.last_data_at == {BITCOIN: 6.0, Arg("tickers", "BTC-USDT"): 7.0}
+    assert session.newest_id == {BITCOIN: 1}
 
 
 def test_an_announced_upgrade_ends_the_connection():

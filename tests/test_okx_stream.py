@@ -5,8 +5,8 @@ import pytest
 from limits import RateLimitItemPerSecond
 from websockets.exceptions import InvalidURI
 
+import collector.okx.connection
 import collector.okx.session
-import collector.okx.stream
 from collector.okx.pace import Pace
 from collector.okx.protocol import Arg, Malformed, Points, Refused, Subscribed, Trades, Unsubscribed
 from collector.okx.simulator.faults import Answer
@@ -124,6 +124,18 @@ async def test_args_can_be_added_and_taken_away_while_connected(exchange):
     assert subscribed == {("trades-all", "ETH-USDT")}
 
 
+async def test_an_arg_can_be_subscribed_anew(exchange):
+    async with following(exchange.ws_url + BUSINESS, ALL, ETHER) as (stream, events):
+        for _ in range(2):
+            await the_next(Trades, events)
+
+        await stream.resubscribe(ALL)
+        told = [await anext(events) for _ in range(3)]
+
+    assert [type(event) for event in told] == [Unsubscribed, Subscribed, Trades]
+    assert {event.arg for event in told if isinstance(event, Unsubscribed | Subscribed | Trades)} == {ALL}
+
+
 async def test_what_is_wanted_before_connecting_is_asked_for_on_connecting(exchange):
     async with following(exchange.ws_url + BUSINESS) as (stream, events):
         await stream.subscribe(ALL, ETHER)
@@ -147,7 +159,7 @@ async def test_a_malformed_frame_is_told_and_the_connection_goes_on(exchange):
 
 
 async def test_a_request_waits_for_its_place_in_the_exchanges_limits(exchange, monkeypatch):
-    monkeypatch.setattr(collector.okx.stream, "REQUESTS", RateLimitItemPerSecond(1))
+    monkeypatch.setattr(collector.okx.connection, "REQUESTS", RateLimitItemPerSecond(1))
     time = asyncio.get_running_loop().time
 
     async with following(exchange.ws_url + BUSINESS, ALL) as (stream, events):

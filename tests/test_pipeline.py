@@ -10,8 +10,8 @@ import structlog
 
 from collector import pipeline as module
 from collector.pipeline import Pipeline
-from collector.tracker import Gap, Uncovered
-from repos.domain import Candle, Origin, Timeframe
+from collector.tracker import Uncovered
+from repos.domain import Candle, Gap, Origin, Timeframe
 from repos.errors import DatabaseOperationError
 from repos.events import CandleEvent, CandleEventKind
 from repos.feed.hub import Feed
@@ -370,16 +370,6 @@ async def test_a_restart_reports_the_trades_missed_in_between(db: DatabaseOperat
         Gap("okx", "BTC-USDT", 11, 30, NOON + SECOND, NOON + 22 * SECOND),
         Uncovered(BTC, NOON + 20 * SECOND, NOON + 25 * SECOND),
     ]
-
-
-async def test_a_restart_reports_a_gap_whose_end_was_stored_in_the_moment_of_a_crash(db: DatabaseOperations) -> None:
-    await Market(db).add(a_trade(9, -1), a_trade(10, 1))
-    await db.tape.insert(records(a_trade(31, 600)))
-    market = Market(db, since=NOON + 601 * SECOND)
-
-    await market.add(a_trade(32, 602))
-
-    assert market.holes[0] == Gap("okx", "BTC-USDT", 11, 30, NOON + SECOND, NOON + 600 * SECOND)
 
 
 async def test_trades_that_the_store_lost_are_folded_in_when_they_come_again(db: DatabaseOperations) -> None:

@@ -15,11 +15,12 @@ pytestmark = pytest.mark.anyio
 
 BTC = "BTC-USDT"
 ALL = ("trades-all", BTC)
+ETHER = ("trades-all", "ETH-USDT")
 
 
-def happened(exchange: Simulator) -> list[int]:
+def happened(exchange: Simulator, inst_id: str = BTC) -> list[int]:
     """The ids since NOON."""
-    return [match.id for match in exchange.ledger(BTC, NOON + 1, exchange.clock() + 1)]
+    return [match.id for match in exchange.ledger(inst_id, NOON + 1, exchange.clock() + 1)]
 
 
 async def subscribed(client: Client) -> None:
@@ -65,6 +66,36 @@ async def pushed(exchange: Simulator) -> None:
     """Wait until a second connection was told of everything until now."""
     async with connected(exchange) as witness:
         await subscribed(witness)
+
+
+async def test_a_forgotten_subscription_is_silent_until_it_is_made_again():
+    async with an_exchange() as exchange, connected(exchange) as client:
+        await client.subscribe(ALL, ETHER)
+        await client.frames(4)
+        exchange.forget(*ALL)
+        exchange.clock.advance(MINUTE)
+        others = await client.until(happened(exchange, "ETH-USDT")[-1])
+        await client.request("unsubscribe", ALL)
+        await client.subscribe(ALL)
+
+        ended, begun, latest = await client.frames(3)
+        assert {frame["arg"]["instId"] for frame in others} == {"ETH-USDT"}
+        assert (ended["event"], begun["event"]) == ("unsubscribe", "subscribe")
+        assert trade_ids(latest)[-1] == happened(exchange)[-1]
+
+
+async def test_a_silent_topic_stays_silent_when_it_is_subscribed_to_again():
+    async with an_exchange() as exchange, connected(exchange) as client:
+        (connection,) = exchange.connections.values()
+        connection.faults.silent.add(ALL)
+        for _ in range(2):
+            await client.subscribe(ALL)
+        await client.subscribe(ETHER)
+        await client.frames(4)
+        exchange.clock.advance(MINUTE)
+
+        others = await client.until(happened(exchange, "ETH-USDT")[-1])
+        assert {frame["arg"]["instId"] for frame in others} == {"ETH-USDT"}
 
 
 async def test_a_half_open_connection_does_not_even_answer():

@@ -218,12 +218,23 @@ async def test_what_was_printed_is_kept_and_follows_the_news(db, feed):
 
 async def test_the_series_asked_least_recently_loses_its_window(db, feed, monkeypatch):
     monkeypatch.setattr(windows, "MOST_SERIES", 2)
+    monkeypatch.setattr(windows, "AT_REST", 0.0)
     series = [Series("okx", symbol, Timeframe("1m")) for symbol in ("A", "B", "C")]
     await db.market_data.upsert_candles([minute(0, key) for key in series])
     for key in (*series[:2], series[0], series[2]):
         await until_hot(feed, db, key)
 
     assert set(feed.topics.series()) == {series[0], series[2]}
+
+
+async def test_no_window_is_taken_from_who_reads_it(db, feed, monkeypatch):
+    monkeypatch.setattr(windows, "MOST_SERIES", 1)
+    other = Series("okx", "OTHER", Timeframe("1m"))
+    await db.market_data.upsert_candles([minute(0), minute(0, other)])
+    await until_hot(feed, db)
+
+    assert await feed.windows.pages([AskedPage.of(other, last=1)]) == [None]
+    assert set(feed.topics.series()) == {BTC_1M}
 
 
 async def test_only_the_newest_candles_open_a_window(db, feed):

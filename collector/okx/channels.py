@@ -1,5 +1,6 @@
 """Which channels a collector follows on which websocket, and how each of them is doing."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,8 @@ _CHANNELS = {
 }
 _AGGREGATED = "trades"
 """Where single matches are refused: one message per taker order, on the public websocket."""
+ARGS_PER_CONNECTION = 100
+"""OKX closes a connection with too many (4008) and names no number but a hundred (4003), which fit into one request."""
 
 
 @dataclass(slots=True)
@@ -36,7 +39,7 @@ class Channel:
 
 
 class Channels:
-    """All channels of a collector, by the websocket endpoint that serves them."""
+    """All channels of some symbols, by the websocket endpoint that serves them."""
 
     def __init__(self, symbols: Sequence[str], data_types: Iterable[DataType]) -> None:
         self._by_endpoint: dict[str, dict[Arg, Channel]] = {PUBLIC: {}, BUSINESS: {}}
@@ -44,6 +47,15 @@ class Channels:
             endpoint, name = _CHANNELS[data_type]
             for symbol in symbols:
                 self._add(endpoint, Arg(name, symbol))
+
+    @classmethod
+    def split(cls, symbols: Sequence[str], data_types: Iterable[DataType]) -> list["Channels"]:
+        """Those of all `symbols`, in parts that take one connection to each endpoint."""
+        followed = set(data_types)
+        args_per_symbol = Counter(_CHANNELS[data_type][0] for data_type in followed)
+        args_per_symbol[PUBLIC] += DataType.TRADE in followed  # for the trades that BUSINESS refuses
+        size = ARGS_PER_CONNECTION // max(args_per_symbol.values())
+        return [cls(symbols[first : first + size], followed) for first in range(0, len(symbols), size)]
 
     def args(self, endpoint: str) -> list[Arg]:
         return list(self._by_endpoint[endpoint])
@@ -59,6 +71,10 @@ class Channels:
             channel.connected = True
             channel.reconnects += 1
 
+    def stalled(self, endpoint: str, arg: Arg) -> None:
+        """`arg` fell silent, and is about to be opened anew."""
+        self._by_endpoint[endpoint][arg].connected = False
+
     def disconnected(self, endpoint: str) -> None:
         for channel in self._by_endpoint[endpoint].values():
             channel.connected = False
@@ -71,8 +87,10 @@ class Channels:
             channel.lag_ms = (now - sent).total_seconds() * 1000
 
     def refused(self, endpoint: str, arg: Arg) -> Arg | None:
-        """The exchange refused `arg`: what to follow on PUBLIC instead, or None, and then it stays not connected."""
+        """The exchange refused `arg`: what to follow on PUBLIC instead, or None, and then it is not connected."""
         if arg.channel != _CHANNELS[DataType.TRADE][1]:
+            if arg in self._by_endpoint[endpoint]:
+                self._by_endpoint[endpoint][arg].connected = False
             return None
         self._by_endpoint[endpoint].pop(arg, None)
         instead = Arg(_AGGREGATED, arg.symbol)

@@ -5,20 +5,22 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Self
 
 import structlog
 
 from collector.okx.channels import BUSINESS, PUBLIC, Channels
 from collector.okx.pace import Pace
-from collector.okx.protocol import EXCHANGE, Malformed, Points, Refused, Subscribed, Trades
+from collector.okx.protocol import EXCHANGE, Arg, Malformed, Notice, Points, Refused, Subscribed, Trades
 from collector.okx.reconcile import MINUTE, Reconciliation
 from collector.okx.repair import Repair
 from collector.okx.rest import OKXError, OKXRest
 from collector.okx.stream import Disconnected, OKXStream
+from collector.okx.watchdog import Watchdog
 from collector.pipeline import Pipeline
-from collector.tracker import Gap, Live
-from repos.domain import DataType, Timeframe, TradeRecord
+from collector.tracker import Live
+from repos.domain import DataType, Gap, Timeframe, TradeRecord
 from repos.errors import DatabaseOperationError
 from repos.feed.hub import Feed
 from repos.feed.news import FeedHealthNews
@@ -91,7 +93,9 @@ class OKXCollector:
         self._ws_url = ws_url
         self.malformed = 0
         """Frames and objects that could not be read."""
-        self._channels = Channels(self.symbols, followed)
+        self.stalls = 0
+        """Channels found silent while the exchange went on."""
+        self._channels = Channels.split(self.symbols, followed)
         self._inbox: asyncio.Queue[Trades | Points] = asyncio.Queue(_WAITING)
         self._batch: list[Trades | Points] = []
         self._known: set[str] = set()
@@ -154,14 +158,19 @@ class OKXCollector:
             self.reconciliation = Reconciliation(with_minutes, self._db, rest, self._repair, self._pipeline)
             stack.enter_context(feed.answer(self._pipeline.forming))
             stack.push_async_callback(self._flush)
-            streams = {
-                endpoint: OKXStream(f"{self._ws_url}/ws/v5/{endpoint}", self._channels.args(endpoint), pace=self._pace)
-                for endpoint in (PUBLIC, BUSINESS)
-            }
             self._started.set()
             async with asyncio.TaskGroup() as tasks:
-                for endpoint in streams:
-                    tasks.create_task(self._follow(endpoint, streams))
+                for channels in self._channels:
+                    streams = {
+                        endpoint: OKXStream(
+                            f"{self._ws_url}/ws/v5/{endpoint}", channels.args(endpoint), pace=self._pace
+                        )
+                        for endpoint in (PUBLIC, BUSINESS)
+                    }
+                    for endpoint, stream in streams.items():
+                        tasks.create_task(self._follow(endpoint, streams, channels))
+                        stalled = partial(self._stalled, endpoint, channels)
+                        tasks.create_task(Watchdog(stream, rest, stalled).run())
                 tasks.create_task(self._write())
                 tasks.create_task(self._repair.run(self._pipeline.add))
                 tasks.create_task(self.reconciliation.run(self._now))
@@ -169,34 +178,45 @@ class OKXCollector:
                 tasks.create_task(self._keep_time(rest))
                 tasks.create_task(self._keep_instruments(rest))
 
-    async def _follow(self, endpoint: str, streams: Mapping[str, OKXStream]) -> None:
+    async def _follow(self, endpoint: str, streams: Mapping[str, OKXStream], channels: Channels) -> None:
         async with aclosing(streams[endpoint].events()) as events:
             async for event in events:
                 match event:
                     case Trades(arg, records):
-                        self._channels.received(endpoint, arg, self._now(), records[-1].trade.timestamp)
+                        channels.received(endpoint, arg, self._now(), records[-1].trade.timestamp)
                         await self._inbox.put(event)
                     case Points(arg, points):
-                        self._channels.received(endpoint, arg, self._now(), points[-1].timestamp)
+                        channels.received(endpoint, arg, self._now(), points[-1].timestamp)
                         if self._store_raw_data:
                             await self._inbox.put(event)
                     case Malformed(reason, text):
                         self.malformed += 1
                         log.warning("Malformed frame", reason=reason, text=text)
                     case Subscribed(arg):
-                        self._channels.connected(endpoint, arg)
+                        channels.connected(endpoint, arg)
                         self._changed.set()
-                    case Refused(code, message, arg):
-                        log.error("OKX refused", endpoint=endpoint, arg=arg and str(arg), code=code, reason=message)
-                        instead = arg and self._channels.refused(endpoint, arg)
+                    case Notice(code, message):
+                        log.warning("OKX announces", endpoint=endpoint, code=code, reason=message)
+                    case Refused(code, message, arg) if arg is not None:
+                        log.error("OKX refused", endpoint=endpoint, arg=str(arg), code=code, reason=message)
+                        instead = channels.refused(endpoint, arg)
                         if instead is not None:
                             await streams[PUBLIC].subscribe(instead)
+                    case Refused(code, message):  # not for good: it is asked for again, or one by one
+                        log.warning("OKX could not answer", endpoint=endpoint, code=code, reason=message)
                     case Disconnected(reason):
                         log.warning("Disconnected", endpoint=endpoint, reason=reason)
-                        for symbol in self._channels.symbols_of_trades(endpoint):
+                        for symbol in channels.symbols_of_trades(endpoint):
                             self._pipeline.interrupt(EXCHANGE, symbol)
-                        self._channels.disconnected(endpoint)
+                        channels.disconnected(endpoint)
                         self._changed.set()
+
+    def _stalled(self, endpoint: str, channels: Channels, arg: Arg) -> None:
+        self.stalls += 1
+        channels.stalled(endpoint, arg)
+        if arg.channel.startswith("trades"):
+            self._pipeline.interrupt(EXCHANGE, arg.symbol)
+        self._changed.set()
 
     async def _write(self) -> None:
         """Store what arrives in batches: whatever came while the last one was written."""
@@ -249,7 +269,9 @@ class OKXCollector:
         source = secrets.token_hex(8)
         while True:
             try:
-                await self._db.bus.publish(FeedHealthNews(source, self._channels.health(self._repair.open_gaps())))
+                gaps = self._repair.open_gaps()
+                health = [row for channels in self._channels for row in channels.health(gaps)]
+                await self._db.bus.publish(FeedHealthNews(source, health))
             except DatabaseOperationError as error:
                 log.warning("The state of the channels was not told", reason=str(error))
             await asyncio.sleep(NEWS_WITHIN)

@@ -12,8 +12,7 @@ from collector.okx.protocol import EXCHANGE
 from collector.okx.repair import Repair
 from collector.okx.rest import OKXError, OKXRest
 from collector.pipeline import Pipeline
-from collector.tracker import Gap
-from repos.domain import Candle, Origin, Timeframe
+from repos.domain import Candle, Gap, Origin, Timeframe
 from repos.errors import DatabaseOperationError
 from repos.operations import DatabaseOperations
 

@@ -2,82 +2,137 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar, TypeVarTuple, Unpack
 
 import structlog
 
+from collector.ids import Runs
 from collector.okx.bars import bar_of
 from collector.okx.protocol import EXCHANGE
 from collector.okx.rest import OKXError, OKXRest, OKXUnavailable
-from collector.tracker import Gap, Uncovered
-from repos.domain import TradeRecord
+from collector.tracker import Uncovered
+from repos.domain import Gap, TradeRecord
 from repos.errors import DatabaseOperationError
 from repos.operations import DatabaseOperations
 
 RETRY = 5.0
 """Seconds before the next try, when the exchange or the database can't be reached."""
+ASK_AGAIN = 900.0
+"""Seconds between two tries to recover a gap that is left open."""
+_LAST_WRITTEN = 10_000
+"""Trades of a symbol that a start looks at: more than a batch, or a page of history, holds."""
 CONFIRM_TRIES = 5
 CONFIRM_EVERY = 2.0
 """A candle of the exchange is confirmed about a second after its end."""
 
+_T = TypeVar("_T")
+_Arguments = TypeVarTuple("_Arguments")
 Add = Callable[[Sequence[TradeRecord]], Awaitable[object]]
 
 log = structlog.get_logger(__name__)
 
 
 class Repair:
-    """Mends holes, those of one symbol one after the other, so that candles are looked at after their trades."""
+    """Mends holes, those of one symbol one after the other, so that candles are looked at after their trades.
+
+    Gaps are stored before they are mended, so that the next process goes on with those that this one leaves.
+    """
 
     def __init__(self, symbols: Sequence[str], db: DatabaseOperations, rest: OKXRest) -> None:
         self._db = db
         self._rest = rest
+        self._reported: asyncio.Queue[Gap | Uncovered] = asyncio.Queue()
         self._holes: dict[str, asyncio.Queue[Gap | Uncovered]] = {symbol: asyncio.Queue() for symbol in symbols}
-        self._unrecoverable = dict.fromkeys(symbols, 0)
-        self._in_work = dict.fromkeys(symbols, 0)
+        self._in_work: set[Gap] = set()
+        self._left: set[Gap] = set()
 
     def report(self, hole: Gap | Uncovered) -> None:
         """Have a hole mended in its turn."""
-        symbol = hole.symbol if isinstance(hole, Gap) else hole.series.symbol
-        self._in_work[symbol] += isinstance(hole, Gap)
-        self._holes[symbol].put_nowait(hole)
+        if isinstance(hole, Gap):
+            if hole in self._in_work:
+                return
+            self._in_work.add(hole)
+        self._reported.put_nowait(hole)
 
     def open_gaps(self) -> dict[str, int]:
         """By symbol, the gaps in its trades that are being mended or can't be."""
-        return {symbol: self._unrecoverable[symbol] + self._in_work[symbol] for symbol in self._holes}
+        counts = dict.fromkeys(self._holes, 0)
+        for gap in self._in_work | self._left:
+            counts[gap.symbol] += 1
+        return counts
 
     async def run(self, add: Add) -> None:
-        """Mend until cancelled; `add` takes the trades that were missing."""
+        """Mend until cancelled, first what was left open; `add` takes the trades that were missing."""
         async with asyncio.TaskGroup() as tasks:
-            for symbol, holes in self._holes.items():
-                tasks.create_task(self._mend(symbol, holes, add))
+            tasks.create_task(self._find())
+            tasks.create_task(self._keep())
+            tasks.create_task(self._ask_again())
+            for holes in self._holes.values():
+                tasks.create_task(self._mend(holes, add))
 
-    async def _mend(
-        self,
-        symbol: str,
-        holes: asyncio.Queue[Gap | Uncovered],
-        add: Add,
-    ) -> None:
+    async def idle(self) -> None:
+        """Return when no hole that was reported waits to be mended."""
+        await self._reported.join()
+        for holes in self._holes.values():
+            await holes.join()
+
+    async def _find(self) -> None:
+        """Report the gaps of a process that died after it had stored the trades behind one, and before the gap."""
+        for symbol in self._holes:
+            for gap in await _patiently(self._db.tape.holes, EXCHANGE, symbol, _LAST_WRITTEN):
+                self.report(gap)
+
+    async def _keep(self) -> None:
+        """Store gaps as they are reported, and have them mended."""
+        while True:
+            hole = await self._reported.get()
+            if isinstance(hole, Gap):
+                await _patiently(self._db.gaps.add, hole)
+                self._holes[hole.symbol].put_nowait(hole)
+            else:
+                self._holes[hole.series.symbol].put_nowait(hole)
+            self._reported.task_done()
+
+    async def _ask_again(self) -> None:
+        """Have the stored gaps mended that nobody works on, now and every ASK_AGAIN."""
+        while True:
+            stored = await _patiently(self._db.gaps.of, EXCHANGE, list(self._holes))
+            self._left.intersection_update(stored)
+            for gap in stored:
+                if gap not in self._in_work:
+                    self._in_work.add(gap)
+                    self._holes[gap.symbol].put_nowait(gap)
+            await asyncio.sleep(ASK_AGAIN)
+
+    async def _mend(self, holes: asyncio.Queue[Gap | Uncovered], add: Add) -> None:
         while True:
             hole = await holes.get()
             if isinstance(hole, Gap):
-                recovered = await self._recover(hole, add)
-                self._in_work[symbol] -= 1
-                self._unrecoverable[symbol] += not recovered
+                left = await self._recover(hole, add)
+                self._left.discard(hole)
+                if left is None:
+                    await _patiently(self._db.gaps.close, hole)
+                else:
+                    self._left.add(left)
+                    await _patiently(self._db.gaps.leave_open, hole, left)
+                self._in_work.discard(hole)
             else:
                 await self._complete(hole)
             holes.task_done()
 
-    async def idle(self) -> None:
-        """Return when no hole waits to be mended."""
-        for holes in self._holes.values():
-            await holes.join()
+    async def _recover(self, gap: Gap, add: Add) -> Gap | None:
+        """Read history-trades from the newest missing trade back to the oldest, and on to one that proves the run.
 
-    async def _recover(self, gap: Gap, add: Add) -> bool:
-        """Read history-trades from the newest missing trade back to the oldest, and on to one that proves the run."""
-        after = gap.last_missing_id + 1
+        Returns what is missing still: where the exchange refuses, has no more, or left out some.
+        """
+        known = Runs()
+        known.add(gap.last_missing_id + 1, gap.last_missing_id + 1)
+        before = gap.before
         count = 0
-        while True:
+        while known.first > gap.first_missing_id:
             try:
-                page = await self._rest.history_trades(gap.symbol, after=after)
+                page = await self._rest.history_trades(gap.symbol, after=known.first)
                 if page:
                     await add(page)
             except (OKXUnavailable, DatabaseOperationError) as error:
@@ -85,18 +140,28 @@ class Repair:
                 await asyncio.sleep(RETRY)
                 continue
             except OKXError as error:
-                log.error("Missing trades were refused", symbol=gap.symbol, after=after, reason=str(error))
-                return False
+                log.error("Missing trades were refused", symbol=gap.symbol, after=known.first, reason=str(error))
+                break
             if not page:
                 log.error("Trades are missing and OKX has them no more", symbol=gap.symbol, first=gap.first_missing_id,
-                          last=after - 1)  # fmt: skip
-                return False
+                          last=known.first - 1)  # fmt: skip
+                break
             count += len(page)
+            for trade, _ in page:
+                known.add(trade.first_id, trade.trade_id)
             oldest = min((record.trade for record in page), key=lambda trade: trade.trade_id)
-            if oldest.first_id <= gap.first_missing_id or oldest.timestamp < gap.after:
-                log.info("Missing trades recovered", symbol=gap.symbol, trades=count)
-                return True
-            after = oldest.trade_id
+            if oldest.timestamp < gap.after and oldest.trade_id > gap.first_missing_id:
+                known.add(gap.first_missing_id, oldest.trade_id)  # what is missing is not older
+            elif len(known) == 1:
+                before = oldest.timestamp
+        known.add(gap.first_missing_id - 1, gap.first_missing_id - 1)
+        missing = [hole for hole in known.holes() if hole[1] >= gap.first_missing_id]
+        if not missing:
+            log.info("Missing trades recovered", symbol=gap.symbol, trades=count)
+            return None
+        (first, _), (_, last) = missing[0], missing[-1]
+        log.error("A gap is left open", symbol=gap.symbol, first=first, last=last, recovered=count)
+        return replace(gap, first_missing_id=first, last_missing_id=last, before=before)
 
     async def _complete(self, hole: Uncovered) -> None:
         """Take the exchange's candles where trades do not cover them, and where it has such candles."""
@@ -132,3 +197,13 @@ def _count(hole: Uncovered) -> int:
         start = hole.series.timeframe.end(start)
         count += 1
     return count
+
+
+async def _patiently(work: Callable[[Unpack[_Arguments]], Awaitable[_T]], *arguments: *_Arguments) -> _T:
+    """Do it when the database is there."""
+    while True:
+        try:
+            return await work(*arguments)
+        except DatabaseOperationError as error:
+            log.warning("Gaps wait for the database", reason=str(error))
+            await asyncio.sleep(RETRY)

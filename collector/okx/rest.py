@@ -19,12 +19,13 @@ from repos.decode import milliseconds
 from repos.domain import EPOCH, EXACT, Candle, Instrument, InvalidValue, Origin, Timeframe, TradeRecord, exact, label
 
 CANDLES, HISTORY_CANDLES = "market/candles", "market/history-candles"
-HISTORY_TRADES = "market/history-trades"
+TRADES, HISTORY_TRADES = "market/trades", "market/history-trades"
 INSTRUMENTS, TIME = "public/instruments", "public/time"
 
 RATES: dict[str, RateLimitItem] = {
     CANDLES: RateLimitItemPerSecond(40, 2),
     HISTORY_CANDLES: RateLimitItemPerSecond(20, 2),
+    TRADES: RateLimitItemPerSecond(100, 2),
     HISTORY_TRADES: RateLimitItemPerSecond(10, 2),  # 20 by the newest documentation, 10 by older
     INSTRUMENTS: RateLimitItemPerSecond(20, 2),
     TIME: RateLimitItemPerSecond(10, 2),
@@ -88,6 +89,11 @@ class OKXRest:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._client.aclose()
+
+    async def newest_trade(self, symbol: str) -> TradeRecord | None:
+        """The latest match of an instrument; None where there was none."""
+        rows = await self._get(TRADES, {"instId": symbol, "limit": "1"})
+        return next(iter(_read_each(TRADES, rows, lambda raw: read_trade(symbol, raw))), None)
 
     async def history_trades(self, symbol: str, after: int | None = None, limit: int = 100) -> list[TradeRecord]:
         """Single matches of the last three months, newest first, 100 at most.

@@ -50,14 +50,18 @@ class Session:
     last_message_at: float
     """When anything arrived last, pongs included; at first when the connection opened."""
     last_data_at: dict[Arg, float]
+    """When data of an arg arrived last; for one without data yet, when it was acknowledged."""
+    newest_id: dict[Arg, int]
+    """The highest trade id of each channel of trades."""
     is_ending: bool
-    """The exchange has announced that it will close this connection, in about a minute."""
+    """Another connection is to take over: this one is given up, or the exchange closes it in about a minute."""
 
     def __init__(self, args: Iterable[Arg], now: float) -> None:
         self.active = set()
         self.refused = {}
         self.last_message_at = now
         self.last_data_at = {}
+        self.newest_id = {}
         self.is_ending = False
         self._wanted = dict.fromkeys(args)
         self._asked: dict[Arg, tuple[str, float]] = {}  # the request's id, and when
@@ -87,6 +91,10 @@ class Session:
             if arg in self.active or arg in self._asked:
                 self._leaving[arg] = None
             self._forget(arg)
+
+    def resubscribe(self, args: Iterable[Arg]) -> None:
+        """Have those that are active ended. When the exchange has acknowledged that, they are asked for again."""
+        self._leaving.update(dict.fromkeys(arg for arg in args if arg in self.active))
 
     def frames(self, now: float) -> list[str]:
         """Everything that is to be sent now, in order."""
@@ -126,12 +134,16 @@ class Session:
         events = parse_frame(text)
         for position, event in enumerate(events):
             match event:
-                case Trades(arg) | Points(arg):
+                case Trades(arg, records):
+                    self.last_data_at[arg] = now
+                    self.newest_id[arg] = max(records[-1].trade.trade_id, self.newest_id.get(arg, -1))
+                case Points(arg):
                     self.last_data_at[arg] = now
                 case Pong():
                     self._pong_by = None
                 case Subscribed(arg) if arg in self._wanted:
                     self.active.add(arg)
+                    self.last_data_at[arg] = now
                     self._asked.pop(arg, None)
                 case Unsubscribed(arg):
                     # One that is wanted (again) is asked for, should the acknowledgements have crossed.
@@ -148,7 +160,7 @@ class Session:
         if error.code in _TRANSIENT:
             return replace(error, arg=None)
         asked = [arg for arg, (request_id, _) in self._asked.items() if request_id == error.request_id]
-        if error.arg in self._wanted:
+        if error.arg in self._wanted and (error.request_id is None or error.arg in asked):
             arg = error.arg
         elif len(asked) == 1:
             (arg,) = asked

@@ -1,39 +1,37 @@
-"""One websocket connection to OKX, kept alive: it pings, reconnects and subscribes again by itself."""
+"""A websocket connection to OKX kept alive: it reconnects, hands over to another and subscribes again by itself."""
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 
-from limits import RateLimitItemPerHour, RateLimitItemPerSecond
-from websockets.asyncio.client import ClientConnection, connect
+import structlog
 from websockets.client import backoff
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import WebSocketException
 from websockets.uri import parse_uri
 
+from collector.okx.connection import TOGETHER, Connection
 from collector.okx.pace import Pace
-from collector.okx.protocol import PING, Arg, Event, Refused
-from collector.okx.session import PONG_WITHIN, Session
+from collector.okx.protocol import Arg, Event, Refused
+from collector.okx.session import Session
 
-CONNECTIONS = RateLimitItemPerSecond(3)
-REQUESTS = RateLimitItemPerHour(480)
-"""Subscribes and unsubscribes of one connection."""
-OPEN_TIMEOUT = SEND_TIMEOUT = 10.0
-CLOSE_TIMEOUT = 2.0
-MAX_FRAME = 2**20
-"""Bytes. The largest frame, a snapshot of 400 levels, takes about 40 thousand."""
-TOGETHER = 100
-"""Events, about, that are taken in one turn, between two looks at what is to be sent."""
 STABLE_AFTER = 60.0
 """A connection that lasted this long was a good one: the next reconnect is quick again."""
+SUBSCRIBED_WITHIN = 15.0
+"""Seconds after which a connection takes over, even if the exchange has not answered for every arg."""
 
-_quickly_at_first = partial(backoff, initial_delay=1.0, min_delay=1.0, max_delay=60.0, factor=2.0)
+log = structlog.get_logger(__name__)
+
+
+def _quickly_at_first() -> Iterator[float]:
+    for delay in backoff(initial_delay=1.0, min_delay=1.0, max_delay=60.0, factor=2.0):
+        # At random, because all of an exchange's clients lose their connections at once.
+        yield delay * random.uniform(0.5, 1.0)  # noqa: S311 -- it need not be unguessable
 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """A connection is open. Nothing is subscribed yet."""
+    """A connection is open, the first or one that took over. What is subscribed on it is told next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +49,20 @@ class OKXStream:
 
     While nothing is wanted it stays unconnected, because the server hangs up on a connection without subscription.
 
+    A connection whose end the exchange announces, or that reconnect() gives up, serves on until another is subscribed
+    to all that is wanted: then what the old one had still to say comes out, Connected, and what the new one said until
+    then. Nothing is lost in between, and some comes twice.
+
     Args:
         url: Such as wss://ws.okx.com:8443/ws/v5/public.
         args: Wanted from the start.
         pace: The process's rate windows.
         delays: Makes the seconds to wait before each reconnect, anew after a stable connection. The first is up to
-            a second, at random; later ones double to a minute.
+            a second; later ones double to a minute, and each is shortened at random by up to a half.
 
     Raises:
         websockets.exceptions.InvalidURI: `url` is no websocket address.
     """
-
-    session: Session | None
-    """The state of the connection that is open."""
 
     def __init__(
         self,
@@ -75,13 +74,19 @@ class OKXStream:
     ) -> None:
         parse_uri(url)
         self.url = url
-        self.session = None
-        self._socket: ClientConnection | None = None
+        self._connections: list[Connection] = []
+        """Those that are open: the one whose events are told, and the one that is to take over."""
+        self._successor: asyncio.Task[list[Event]] | None = None
         self._pace = pace
         self._delays = delays
         self._wanted: dict[Arg, None] = {}
         self._anything_wanted = asyncio.Event()
         self._want(args)
+
+    @property
+    def session(self) -> Session | None:
+        """The state of the connection whose events are told, None while there is none."""
+        return self._connections[0].session if self._connections else None
 
     async def events(self) -> AsyncGenerator[StreamEvent, None]:
         """What happens, in order and without end. Cancelling or aclose() closes the connection.
@@ -93,24 +98,24 @@ class OKXStream:
         delays = self._delays()
         while True:
             await self._anything_wanted.wait()
-            await self._pace.wait(CONNECTIONS, "okx")
             began = clock()
             try:
-                socket = await self._connect()
                 try:
-                    session = Session(self._wanted, clock())
-                    self.session, self._socket = session, socket
+                    await self._open()
                     yield Connected()
-                    while self._wanted and not session.is_ending:
-                        events = await self._turn(socket, session)
+                    while self._wanted:
+                        connection = self._connections[0]
+                        events = await self._turn(connection)
                         for event in events:
                             yield event
                         if len(events) >= TOGETHER:
                             await asyncio.sleep(0)  # a backlog alone would keep the loop from everybody else
+                        if connection.session.is_ending:
+                            for told in await self._hand_over():
+                                yield told
                 finally:
-                    self.session = self._socket = None
-                    await _close(socket)
-                reason = "the exchange announced its end" if session.is_ending else "nothing is wanted any more"
+                    await self._hang_up()
+                reason = "nothing is wanted any more"
             except (OSError, WebSocketException) as error:
                 reason = f"{type(error).__name__}: {error}"
             yield Disconnected(reason)
@@ -121,16 +126,27 @@ class OKXStream:
     async def subscribe(self, *args: Arg) -> None:
         """Want these args too, on this connection and on those that follow."""
         self._want(args)
-        if self._socket is not None and self.session is not None:
-            self.session.subscribe(args)
-            await self._send_at_once(self._socket, self.session)
+        for connection in list(self._connections):
+            connection.session.subscribe(args)
+            await connection.send_at_once()
 
     async def unsubscribe(self, *args: Arg) -> None:
         """Want these args no more."""
         self._unwant(args)
-        if self._socket is not None and self.session is not None:
-            self.session.unsubscribe(args)
-            await self._send_at_once(self._socket, self.session)
+        for connection in list(self._connections):
+            connection.session.unsubscribe(args)
+            await connection.send_at_once()
+
+    async def resubscribe(self, *args: Arg) -> None:
+        """Have the exchange end its subscriptions of these args, those that are active, and begin others."""
+        for connection in list(self._connections):
+            connection.session.resubscribe(args)
+            await connection.send_at_once()
+
+    def reconnect(self) -> None:
+        """Have another connection take over. It is begun when this one is heard of next, by a pong at the latest."""
+        if self.session is not None:
+            self.session.is_ending = True
 
     def _want(self, args: Iterable[Arg]) -> None:
         self._wanted.update(dict.fromkeys(args))
@@ -143,54 +159,51 @@ class OKXStream:
         if not self._wanted:
             self._anything_wanted.clear()
 
-    def _connect(self) -> connect:
-        # No ping frames of websockets: the exchange counts text frames only.
-        return connect(
-            self.url,
-            user_agent_header="candleql",
-            open_timeout=OPEN_TIMEOUT,
-            close_timeout=CLOSE_TIMEOUT,
-            ping_interval=None,
-            max_size=MAX_FRAME,
-        )
+    async def _open(self) -> Connection:
+        connection = await Connection.open(self.url, self._wanted, self._pace)
+        self._connections.append(connection)
+        return connection
 
-    async def _turn(self, socket: ClientConnection, session: Session) -> list[Event]:
-        """Send what is due, then take what is there, or wait for a frame until it is time to send again."""
-        clock = asyncio.get_running_loop().time
-        await self._send(socket, session)
-        events: list[Event] = []
-        try:
-            # At least a moment, so that a pong behind a backlog is read before it counts as missing.
-            async with asyncio.timeout_at(max(session.wake_at(), clock() + 0.05)):
-                events += session.received(await socket.recv(decode=True), clock())
-                # A timeout costs as much as to parse a frame: those that wait already share one.
-                while socket.recv_messages.frames and len(events) < TOGETHER:
-                    events += session.received(await socket.recv(decode=True), clock())
-        except TimeoutError:
-            if not events and session.is_overdue(clock()):
-                raise TimeoutError(f"no pong within {PONG_WITHIN:g} s") from None
-        except WebSocketException:
-            if not events:  # otherwise the next turn meets it again
-                raise
+    async def _turn(self, connection: Connection) -> list[Event]:
+        events = await connection.turn()
         self._unwant(event.arg for event in events if isinstance(event, Refused) and event.arg is not None)
         return events
 
-    async def _send(self, socket: ClientConnection, session: Session) -> None:
-        for frame in session.frames(asyncio.get_running_loop().time()):
-            if frame != PING:
-                await self._pace.wait(REQUESTS, str(socket.id))
-            async with asyncio.timeout(SEND_TIMEOUT):
-                await socket.send(frame)
+    async def _hand_over(self) -> list[StreamEvent]:
+        """Let the connection go if another is ready: what is to be told then. Until it is, nothing."""
+        if self._successor is None:
+            self._successor = asyncio.create_task(self._prepare())
+        if not self._successor.done():
+            return []
+        first_events, self._successor = self._successor.result(), None
+        last_events = await self._connections[0].close()
+        del self._connections[0]
+        return [*last_events, Connected(), *first_events]
 
-    async def _send_at_once(self, socket: ClientConnection, session: Session) -> None:
-        with suppress(ConnectionClosed, TimeoutError):  # events() notices, and the next connection asks for all
-            await self._send(socket, session)
+    async def _prepare(self) -> list[Event]:
+        """Open another connection and have it subscribed: what it says until then."""
+        clock = asyncio.get_running_loop().time
+        delays = self._delays()
+        while True:
+            try:
+                connection = await self._open()
+                events: list[Event] = []
+                until = clock() + SUBSCRIBED_WITHIN
+                while connection.session.pending and clock() < until:
+                    events += await self._turn(connection)
+            except (OSError, WebSocketException) as error:
+                log.warning("No connection to take over yet", url=self.url, reason=f"{type(error).__name__}: {error}")
+                for failed in self._connections[1:]:
+                    self._connections.remove(failed)
+                    await failed.close()
+                await asyncio.sleep(next(delays))
+            else:
+                return events
 
-
-async def _close(socket: ClientConnection) -> None:
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(socket.close())
-        # What is unread must be, or the exchange's side of the closing handshake stays behind it.
-        with suppress(ConnectionClosed):
-            while True:
-                await socket.recv()
+    async def _hang_up(self) -> None:
+        if self._successor is not None:
+            self._successor.cancel()
+            await asyncio.wait((self._successor,))
+            self._successor = None
+        while self._connections:
+            await self._connections.pop().close()

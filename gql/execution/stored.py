@@ -13,6 +13,7 @@ from gql.execution.shape import Shape
 from gql.scalars import rfc3339
 from repos.candle_queries import NUMBERS
 from repos.domain import Origin, Series
+from repos.revisions import VALUES
 from repos.stored import StoredCandle, StoredCandles, moment_of
 
 PRINTED = ("Candle", "CandleEdge")
@@ -30,9 +31,9 @@ _CODE = {
     "start_time": f'"{{instant({_START})}}"',
     "end_time": f'"{{end({_START})}}"',
     # PostgreSQL writes a numeric in plain notation with all its places, as the scalar does.
-    **{name: f'"{{values[{index}]}}"' for index, name in enumerate(NUMBERS)},
-    "trade_count": "{values[5]}",
-    "origin": '"{origins[values[6]]}"',
+    **{name: f'"{{{name}}}"' for name in NUMBERS},
+    "trade_count": "{trade_count}",
+    "origin": '"{origins[origin]}"',
     "is_final": "true",
     "cursor": f'"{{cursor({_START})}}"',
 }
@@ -49,7 +50,7 @@ def printer(shape: Shape) -> Callable[[StoredCandles | StoredEdges | StoredCandl
     """The function that makes a JSON array of stored candles and a JSON object of one, of which `shape` is selected."""
     names = {"instant": _instant, "origins": _ORIGINS}
     code = _object(shape)
-    split = " for values in (row[-1].split(','),)" if "values[" in code else ""
+    split = f" for {', '.join(VALUES)} in (row[-1].split(','),)"
     arguments = "rows, exchange, symbol, timeframe, end, cursor"
     make = eval(f"lambda {arguments}: [f'''{code}''' for row in rows{split}]", names)  # noqa: S307 -- names and attributes of our own schema
 

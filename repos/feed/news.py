@@ -63,6 +63,18 @@ class TradeNews:
 
 
 @dataclass(frozen=True, slots=True)
+class GapNews:
+    """The gap `id` in the trades between `after` and `before`, both included, could not be recovered; or, when it is
+    open no more, it was after all."""
+
+    tape: Tape
+    id: int
+    after: datetime
+    before: datetime
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True)
 class BotNews:
     kind: BotEventKind
     bot: Bot
@@ -91,7 +103,7 @@ class Ping:
 
 
 Follows = Callable[[Series | Tape], bool]
-News = CandleNews | FormingNews | TradeNews | BotNews | FeedHealthNews | Ask | Ping
+News = CandleNews | FormingNews | TradeNews | GapNews | BotNews | FeedHealthNews | Ask | Ping
 
 
 def encode(news: News) -> list[str]:
@@ -223,6 +235,14 @@ def _read_trades(f: list[Any], rows: str, follows: Follows) -> TradeNews:
     return TradeNews(tape, f[1], f[2], trades)
 
 
+def _write_gap(n: GapNews) -> list[Any]:
+    return [list(n.tape), n.id, _micros(n.after), _micros(n.before), n.is_open]
+
+
+def _read_gap(f: list[Any], *_: object) -> GapNews:
+    return GapNews(Tape(*f[0]), f[1], _moment(f[2]), _moment(f[3]), f[4])
+
+
 def _write_bot(n: BotNews) -> list[Any]:
     b = n.bot
     instants = [_micros(moment) for moment in (b.last_heartbeat, b.created_at, b.updated_at)]
@@ -255,6 +275,7 @@ _CODECS: dict[str, tuple[type, Callable[[Any], list[Any]], Callable[[list[Any], 
     "candles": (CandleNews, _write_candles, _read_candles),
     "forming": (FormingNews, _write_forming, _read_forming),
     "trades": (TradeNews, _write_trades, _read_trades),
+    "gap": (GapNews, _write_gap, _read_gap),
     "bot": (BotNews, _write_bot, _read_bot),
     "health": (FeedHealthNews, _write_health, _read_health),
     "ask": (Ask, lambda n: [list(n.series)], lambda f, *_: Ask(_series(f[0]))),

@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, Generic, Self, TypeVar
 
 from repos.domain import Candle, Series
-from repos.events import CandleEvent, CandleEventKind, Position, TradesEvent
+from repos.events import CandleEvent, CandleEventKind, Position, TimeRange, TradesEvent
 from repos.feed.mailbox import Mailbox
-from repos.feed.news import CandleNews, FormingNews, News, Tape, TradeNews
+from repos.feed.news import CandleNews, FormingNews, GapNews, News, Tape, TradeNews
 from repos.feed.topics import Topics
 
 E = TypeVar("E", bound=CandleEvent | TradesEvent)
@@ -59,8 +60,15 @@ class Reading(Generic[E]):
 
     @contextmanager
     def registered(self) -> Iterator[None]:
-        """Keep news from here on. Comes before anything is read, so that nothing falls between."""
+        """Keep news from here on. Comes before anything is read, so that nothing falls between.
+
+        Who begins here hears of all gaps that are open, between what is past and what is live.
+        """
         with self.topics.follow([self.key], self.keep):
+            if self._past is not None:
+                for gap in self.topics.gaps.of(self.key):
+                    # Of no size: however many there are, nobody was too slow for them.
+                    self._mailbox.put(gap, 0)
             yield
 
     async def past(self) -> AsyncIterator[E]:
@@ -106,6 +114,8 @@ class Reading(Generic[E]):
                 self._mailbox.note(self.key, news)
             case CandleNews(candles=rows) | TradeNews(trades=rows) if rows:
                 self._mailbox.put(news, len(rows))
+            case GapNews():
+                self._mailbox.put(news)
 
 
 def place(position: Position | int) -> Position | int:
@@ -113,7 +123,8 @@ def place(position: Position | int) -> Position | int:
 
 
 def candle_events(news: News, position: Position) -> list[CandleEvent]:
-    """A Step: CLOSED and CORRECTED for what was written after `position`, FORMING for what is newer than that."""
+    """A Step: CLOSED and CORRECTED for what was written after `position`, FORMING for what is newer than that, GAP for
+    the candles that a gap in the trades touches."""
     match news:
         case FormingNews(candles=[candle]) if position.newest is None or candle.start_time > position.newest:
             return [CandleEvent(CandleEventKind.FORMING, position, candle)]
@@ -126,6 +137,10 @@ def candle_events(news: News, position: Position) -> list[CandleEvent]:
                 events.append(written(candle, position, after))
                 position = after
             return events
+        case GapNews():
+            timeframe = position.series.timeframe
+            gap = TimeRange(timeframe.floor(news.after), timeframe.end(timeframe.floor(news.before)))
+            return [CandleEvent(CandleEventKind.GAP, position, None, gap)]
     return []
 
 
@@ -136,6 +151,10 @@ def trades_events(news: News, position: int) -> list[TradesEvent]:
             if ids is not None:
                 trades = [trade for row, trade in zip(ids, trades, strict=True) if row > position]
             return [TradesEvent(tape.exchange, tape.symbol, last, trades)]
+        case GapNews(tape=tape, after=after, before=before):
+            # The end is exclusive, and the last missing trade may be of the same moment as the one after it.
+            gap = TimeRange(after, before + timedelta(microseconds=1))
+            return [TradesEvent(tape.exchange, tape.symbol, position, [], gap)]
     return []
 
 

@@ -16,6 +16,7 @@ from repos.base import DRIVER_ERRORS
 from repos.domain import Candle, Series
 from repos.errors import DatabaseOperationError
 from repos.events import BotEventKind, FeedHealth, Position
+from repos.feed.gaps import compared
 from repos.feed.news import Ask, BotNews, CandleNews, FeedHealthNews, FormingNews, News, Ping, Tape, TradeNews
 from repos.feed.topics import BOTS, Key, Topics
 from repos.feed.windows import Windows
@@ -185,7 +186,7 @@ class Receiver:
         return True
 
     async def _compare(self) -> None:
-        """Read what a topic missed: news is lost with its connection, but `series` and `tapes` know."""
+        """Read what a topic missed: news is lost with its connection, but `series`, `tapes` and `gaps` know."""
         behind: list[Key] = []
         all_series = self.topics.series()
         for series, revision in (await self._db.market_data.revisions(list(all_series))).items():
@@ -199,6 +200,9 @@ class Receiver:
                 behind.append(tape)
         for key in behind:
             await self._read(key)
+        known = self.topics.gaps.all()
+        for news in compared(known, await self._db.gaps.open()):
+            self.topics.deliver(news)
 
     async def _read(self, key: Key) -> None:
         if isinstance(key, Series):

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from repos.domain import Candle, Series
-from repos.feed.news import BotNews, CandleNews, FeedHealthNews, FormingNews, News, Tape, TradeNews
+from repos.feed.gaps import OpenGaps
+from repos.feed.news import BotNews, CandleNews, FeedHealthNews, FormingNews, GapNews, News, Tape, TradeNews
 
 BOTS = "bots"
 HEALTH = "health"
@@ -32,6 +33,7 @@ class Topics:
         self._topics: dict[Hashable, Topic] = {}
         self._opened = opened
         self.followers = 0
+        self.gaps = OpenGaps()
 
     @contextmanager
     def follow(self, keys: Sequence[Key], deliver: Deliver, count: int = 1) -> Iterator[None]:
@@ -110,6 +112,11 @@ class Topics:
                     if topic is not None and (topic.newest is None or candle.start_time > topic.newest):
                         topic.forming = candle
                         self._hand(topic, FormingNews([candle]))
+            case GapNews(tape=tape):
+                if self.gaps.heard(news):
+                    for key, topic in list(self._topics.items()):
+                        if isinstance(key, Series | Tape) and (key.exchange, key.symbol) == tape:
+                            self._hand(topic, news)
             case BotNews():
                 self._hand(self._topics.get(BOTS), news)
             case FeedHealthNews():

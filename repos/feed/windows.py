@@ -20,7 +20,10 @@ from repos.feed.topics import Topics
 T = TypeVar("T")
 
 MOST_SERIES = 100
-"""Of which the least recently asked goes first; 2,000 candles with a selection or two of them take some 2 MB."""
+"""2,000 candles with a selection or two of them take some 2 MB."""
+AT_REST = 60.0
+"""Seconds without a reader after which a window makes room. When none is at rest, new series go without: who asks for
+one after the other can't have each of them filled."""
 
 
 class Window:
@@ -31,6 +34,7 @@ class Window:
         self.shelf: Shelf | None = None
         self.settled = asyncio.Event()
         """It was filled, or closed."""
+        self.asked_at = asyncio.get_running_loop().time()
         self._early: list[CandleNews] = []
         self._following = ExitStack()
         self._following.enter_context(topics.follow([series], self._deliver, count=0))
@@ -116,14 +120,22 @@ class Windows:
         """The window of the series; if there is none and one is `wanted`, it is opened."""
         window = self._windows.get(series)
         if window is None:
-            if wanted and self._connection() is not None:
+            if wanted and self._connection() is not None and self._has_room():
                 window = self._windows[series] = Window(series, self._topics)
                 self._wanted.put_nowait(window)
-                if len(self._windows) > MOST_SERIES:
-                    self._close(next(iter(self._windows)))
         else:
             self._windows.move_to_end(series)
+            window.asked_at = asyncio.get_running_loop().time()
         return window
+
+    def _has_room(self) -> bool:
+        if len(self._windows) < MOST_SERIES:
+            return True
+        oldest = next(iter(self._windows.values()))
+        if asyncio.get_running_loop().time() - oldest.asked_at < AT_REST:
+            return False
+        self._close(oldest)
+        return True
 
     async def _shelf(self, window: Window | None) -> Shelf | None:
         """What may be read. Many who come at once wait for one reading of the database."""
@@ -145,21 +157,20 @@ class Windows:
         while True:
             window = await self._wanted.get()
             series, connection = window.series, self._connection()
-            if self._windows.get(series) is not window:
-                continue
             try:
                 position, older, rows = await self._reader.window(series, self._most)
             except BaseException:
-                self._close(series)
+                self._close(window)
                 raise
             if connection is None or connection is not self._connection():
-                self._close(series)  # what was written since it was read may be missed
+                self._close(window)  # what was written since it was read may be missed
+            if self._windows.get(series) is not window:
                 continue
             self._topics.reached(series, position.revision)
             revisions = [revision for revision, _ in rows]
             window.fill(Shelf(series, position.revision, [row for _, row in rows], revisions, older, self._most))
 
-    def _close(self, series: Series) -> None:
-        window = self._windows.pop(series, None)
-        if window is not None:
+    def _close(self, window: Window) -> None:
+        if self._windows.get(window.series) is window:
+            del self._windows[window.series]
             window.close()

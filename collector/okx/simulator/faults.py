@@ -41,6 +41,8 @@ class Faults:
 
     stalled: bool = False
     """Nothing is pushed, and what would have been is lost; requests and pings are still answered."""
+    silent: set[tuple[str, str]] = field(default_factory=set)
+    """(channel, instrument): nothing of these is pushed, however often they are subscribed to."""
     half_open: bool = False
     """Nothing leaves any more and nothing is read, as if the other machine had lost its power."""
     duplicate_every: int = 0

@@ -9,8 +9,8 @@ from collector.okx.simulator.topics import Push, Topic, bar_of, topic
 
 
 class Reader(Protocol):
-    def push(self, push: Push, /) -> None:
-        """Take it without waiting: a slow reader must not hold the others up."""
+    def push(self, channel: str, inst_id: str, push: Push, /) -> None:
+        """Take what happened in a topic without waiting: a slow reader must not hold the others up."""
 
 
 class Topics:
@@ -64,4 +64,4 @@ class Topics:
     def _advance(self, name: tuple[str, str], now: int) -> None:
         for push in self._topics[name].advance(now):
             for reader in self._readers[name]:
-                reader.push(push)
+                reader.push(*name, push)

@@ -123,6 +123,11 @@ class Simulator:
         for connection in list(self.connections.values()):
             self._drop(connection, code)
 
+    def forget(self, channel: str, inst_id: str) -> None:
+        """Push a topic to nobody any more, until they subscribe again. Nobody is told."""
+        for connection in self.connections.values():
+            connection.forget(channel, inst_id)
+
     def announce_upgrade(self, delay: int = 60_000) -> None:
         """Notice 64008 to all connections, which are closed `delay` ms later."""
         for connection in self.connections.values():

@@ -56,7 +56,9 @@ class Connection:
         """Bytes that wait for a slow reader."""
         return self.socket.transport.get_write_buffer_size()
 
-    def push(self, push: Push) -> None:
+    def push(self, channel: str, inst_id: str, push: Push) -> None:
+        if any((channel, inst_id) in faults.silent for faults in (self.faults, self._shared)):
+            return
         for text in self._mangler.pushes(push.text, push.trade_id):
             self._write(text)
 
@@ -81,6 +83,11 @@ class Connection:
         for channel, inst_id in self.subscriptions:
             self._topics.leave(self, channel, inst_id)
         self.subscriptions.clear()
+
+    def forget(self, channel: str, inst_id: str) -> None:
+        """End a subscription, if there is one, without a word."""
+        self._topics.leave(self, channel, inst_id)
+        self.subscriptions.discard((channel, inst_id))
 
     def announce_upgrade(self, closes_at: int) -> None:
         """Say that the connection will be closed, and let it be at `closes_at` of the market's clock."""
@@ -128,12 +135,10 @@ class Connection:
             raise Refusal("60018", _missing(channel, inst_id)) from error
         self.subscriptions.add((channel, inst_id))
         self._acknowledge(request, arg)
-        self.push(first)
+        self.push(channel, inst_id, first)
 
     def _unsubscribe(self, request: dict[str, Any], arg: dict[str, Any]) -> None:
-        channel, inst_id = self._named(arg)
-        self._topics.leave(self, channel, inst_id)
-        self.subscriptions.discard((channel, inst_id))
+        self.forget(*self._named(arg))
         self._acknowledge(request, arg)
 
     def _named(self, arg: dict[str, Any]) -> tuple[str, str]:

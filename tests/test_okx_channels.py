@@ -1,0 +1,64 @@
+import pytest
+
+from collector.okx.channels import ARGS_PER_CONNECTION, BUSINESS, PUBLIC, Channels
+from collector.okx.protocol import Arg
+from repos.domain import DataType
+
+ALL = Arg("trades-all", "BTC-USDT")
+
+
+@pytest.mark.parametrize(
+    ("data_types", "connections"),
+    [
+        pytest.param([DataType.TRADE], 3, id="one arg a symbol"),
+        pytest.param([DataType.TRADE, DataType.CANDLE], 5, id="two on business"),
+        pytest.param([DataType.TICKER, DataType.ORDERBOOK], 5, id="two on public"),
+        pytest.param(list(DataType), 8, id="trades that are refused on business need their place on public"),
+    ],
+)
+def test_no_connection_takes_more_args_than_the_exchange_grants(data_types, connections):
+    symbols = [f"COIN{number}-USDT" for number in range(250)]
+
+    parts = Channels.split(symbols, data_types)
+    followed = [row.symbol for part in parts for row in part.health({})]
+    for part in parts:
+        for arg in part.args(BUSINESS):
+            part.refused(BUSINESS, arg)
+
+    assert len(parts) == connections
+    assert set(followed) == set(symbols)
+    assert len(followed) == len(symbols) * len(data_types)
+    assert max(len(part.args(endpoint)) for part in parts for endpoint in (PUBLIC, BUSINESS)) <= ARGS_PER_CONNECTION
+
+
+def test_a_refused_channel_is_not_connected_and_the_others_are():
+    channels = Channels(["BTC-USDT", "ETH-USDT"], [DataType.TICKER])
+    bitcoin, ether = channels.args(PUBLIC)
+    channels.connected(PUBLIC, bitcoin)
+    channels.connected(PUBLIC, ether)
+
+    instead = channels.refused(PUBLIC, bitcoin)
+
+    assert instead is None
+    assert [(row.symbol, row.connected) for row in channels.health({})] == [("BTC-USDT", False), ("ETH-USDT", True)]
+
+
+def test_refused_single_matches_are_followed_as_aggregates_on_the_other_endpoint():
+    channels = Channels(["BTC-USDT"], [DataType.TRADE])
+
+    instead = channels.refused(BUSINESS, ALL)
+
+    assert instead == Arg("trades", "BTC-USDT")
+    assert (channels.args(BUSINESS), channels.args(PUBLIC)) == ([], [instead])
+
+
+def test_a_stalled_channel_is_not_connected_until_it_is_acknowledged_again():
+    channels = Channels(["BTC-USDT"], [DataType.TRADE])
+    channels.connected(BUSINESS, ALL)
+
+    channels.stalled(BUSINESS, ALL)
+    (stalled,) = channels.health({})
+    channels.connected(BUSINESS, ALL)
+    (again,) = channels.health({})
+
+    assert (stalled.connected, again.connected, again.reconnects) == (False, True, 1)

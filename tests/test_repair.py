@@ -1,0 +1,179 @@
+"""Missing trades that the exchange does not give at once: kept as gaps, told, asked for again."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from datetime import timedelta
+
+import pytest
+
+from collector.okx import repair as repair_module
+from collector.okx.pace import Pace
+from collector.okx.repair import Repair
+from collector.okx.rest import OKXRest
+from collector.okx.simulator.faults import RestFault
+from collector.okx.simulator.server import Simulator
+from repos.domain import Gap, Series, Timeframe
+from repos.events import CandleEventKind
+from repos.operations import DatabaseOperations
+from tests.builders import NOON, a_record
+from tests.canned import a_reply, answering
+from tests.test_collector import BTC, a_collector, an_hour, assert_true_to, happened
+
+pytestmark = pytest.mark.anyio
+
+REFUSED = {"path": "history-trades", "status": 400, "code": "51000"}
+
+
+@pytest.fixture
+async def exchange() -> AsyncIterator[Simulator]:
+    async with Simulator(seed=5, rate=16, connections_per_second=100) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def rest(exchange: Simulator) -> AsyncIterator[OKXRest]:
+    async with OKXRest(exchange.rest_url, pace=Pace()) as client:
+        yield client
+
+
+@asynccontextmanager
+async def mending(db: DatabaseOperations, rest: OKXRest) -> AsyncIterator[Repair]:
+    repair = Repair([BTC], db, rest)
+    running = asyncio.create_task(repair.run(db.tape.insert))
+    try:
+        yield repair
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def until(done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not done():
+            await asyncio.sleep(0.01)
+
+
+async def closed(db: DatabaseOperations) -> None:
+    async with asyncio.timeout(20):
+        while await db.gaps.of("okx", [BTC]):
+            await asyncio.sleep(0.01)
+
+
+def a_gap(exchange: Simulator) -> Gap:
+    """Ten trades of a past hour."""
+    trades = happened(exchange, an_hour(), an_hour() + timedelta(seconds=20))
+    return Gap("okx", BTC, trades[0].trade_id, trades[9].trade_id, an_hour(), trades[9].timestamp)
+
+
+async def test_a_gap_that_was_refused_is_kept_and_recovered_by_the_next_process(exchange, db, rest):
+    gap = a_gap(exchange)
+    exchange.faults.rest.append(RestFault(**REFUSED))
+
+    async with mending(db, rest) as repair:
+        repair.report(gap)
+        await until(lambda: not repair._in_work)
+        counted = repair.open_gaps()
+    kept = await db.gaps.of("okx", [BTC]), [news.is_open for news in await db.gaps.open()]
+    async with mending(db, rest) as repair:
+        await closed(db)
+        await until(lambda: repair.open_gaps() == {BTC: 0})
+
+    assert (counted, kept) == ({BTC: 1}, ([gap], [True]))
+    stored = await db.tape.between("okx", BTC, gap.after, gap.before + timedelta(milliseconds=1))
+    assert [trade.trade_id for trade in stored][-10:] == list(range(gap.first_missing_id, gap.last_missing_id + 1))
+
+
+async def test_a_gap_that_a_dead_process_was_mending_is_taken_up_by_the_next(exchange, db, rest):
+    gap = a_gap(exchange)
+    exchange.faults.rest.append(RestFault("history-trades", status=503, times=6))
+
+    async with mending(db, rest) as repair:
+        repair.report(gap)
+        async with asyncio.timeout(20):
+            while not await db.gaps.of("okx", [BTC]):
+                await asyncio.sleep(0.01)
+    exchange.faults.rest.clear()
+    told = await db.gaps.open()
+    async with mending(db, rest):
+        await closed(db)
+
+    assert told == []
+    assert await db.tape.has("okx", BTC, gap.first_missing_id)
+
+
+async def test_a_start_finds_the_gap_before_what_was_written_last(db, rest):
+    page = await rest.history_trades(BTC)
+    await db.tape.insert([*page[:10], *page[50:]])
+
+    async with mending(db, rest):
+        async with asyncio.timeout(20):
+            while not await db.tape.has("okx", BTC, page[49].trade.trade_id):
+                await asyncio.sleep(0.01)
+        await closed(db)
+
+    assert await db.tape.holes("okx", BTC, 1000) == []
+    assert [await db.tape.has("okx", BTC, record.trade.trade_id) for record in page] == [True] * 100
+
+
+async def test_a_gap_is_asked_for_again_from_time_to_time(exchange, db, rest, monkeypatch):
+    monkeypatch.setattr(repair_module, "ASK_AGAIN", 0.02)
+    exchange.faults.rest.append(RestFault(**REFUSED, times=3))
+
+    async with mending(db, rest) as repair:
+        repair.report(a_gap(exchange))
+        await until(lambda: not exchange.faults.rest[0].times)
+        await closed(db)
+        await until(lambda: repair.open_gaps() == {BTC: 0})
+
+
+async def test_what_a_page_leaves_out_stays_a_gap(db):
+    rows = [json.loads(a_record(trade_id=n, timestamp=NOON).raw) for n in (20, 19, 18, 17, 13, 12, 11)]
+    gap = Gap("okx", BTC, 11, 20, NOON, NOON)
+
+    async with answering(a_reply(*rows)) as rest, mending(db, rest) as repair:
+        repair.report(gap)
+        await repair.idle()
+        left = await db.gaps.of("okx", [BTC])
+
+    assert left == [Gap("okx", BTC, 14, 16, NOON, NOON)]
+
+
+async def test_what_the_exchange_has_no_more_is_all_that_stays(db):
+    rows = [json.loads(a_record(trade_id=n, timestamp=NOON).raw) for n in (20, 19, 18)]
+    gap = Gap("okx", BTC, 11, 20, NOON - timedelta(minutes=5), NOON + timedelta(minutes=5))
+
+    async with answering(a_reply(*rows), a_reply()) as rest, mending(db, rest) as repair:
+        repair.report(gap)
+        await repair.idle()
+        left = await db.gaps.of("okx", [BTC])
+
+    assert left == [Gap("okx", BTC, 11, 17, gap.after, NOON)]
+
+
+async def test_a_candle_in_a_gap_is_not_final_until_a_later_start_recovers_it(exchange, db, feed):
+    two = Series("okx", BTC, Timeframe("2s"))
+    exchange.faults.rest.append(RestFault(**REFUSED))
+
+    async with aclosing(feed.candles(two, None, 0)) as events, asyncio.timeout(20):
+        async with a_collector(exchange, db, feed, timeframes={BTC: ["2s"]}):
+            # Of a symbol that was never followed before, what happened since the candle's start.
+            heard = [event async for event in _until_gap(events)]
+        before = await db.market_data.get_candles(BTC, "2s", heard[-1].gap.start, heard[-1].gap.end)
+        async with a_collector(exchange, db, feed, timeframes={BTC: ["2s"]}):
+            async for event in events:
+                candle = event.candle
+                if candle is not None and candle.is_final and candle.start_time == heard[-1].gap.start:
+                    break
+            await closed(db)
+
+    assert before == []
+    assert_true_to(exchange, [candle])
+
+
+async def _until_gap(events):
+    async for event in events:
+        yield event
+        if event.kind is CandleEventKind.GAP:
+            return
