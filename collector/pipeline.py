@@ -10,7 +10,7 @@ import structlog
 
 from collector.candles import Bucket
 from collector.tracker import Live, Tracker
-from repos.domain import Candle, InvalidValue, Series, Timeframe, Trade, TradeRecord
+from repos.domain import EPOCH, Candle, InvalidValue, Series, Timeframe, Trade, TradeRecord
 from repos.feed.news import FormingNews
 from repos.operations import DatabaseOperations
 
@@ -156,13 +156,10 @@ class Pipeline:
         if self._live and (last := await self._db.tape.last(exchange, symbol)):
             # Where the last run ended: what comes next shows whether trades are missing in between.
             stored = await self._db.market_data.latest([Series(exchange, symbol, each) for each in timeframes])
-            newest = max((candle.end_time for candle in stored.values()), default=last.timestamp)
+            newest = max((candle.end_time for candle in stored.values()), default=EPOCH)
             start = max(min(newest, last.timestamp - _CATCH_UP), last.timestamp - _CATCH_UP_AT_MOST)
             span = (start, last.timestamp + timedelta(microseconds=1))
-            recent = await self._db.tape.between(exchange, symbol, *span)
-            # With the one before: a crash may have come when a jump in the ids was stored and not yet reported.
-            before = await self._db.tape.last(exchange, symbol, recent[0].first_id)
-            tracker.take([before, *recent] if before else recent)
+            tracker.take(await self._db.tape.between(exchange, symbol, *span))
         return tracker
 
     async def _settle(self) -> None:

@@ -179,10 +179,9 @@ class TapeRepository(BaseRepository):
             first = (await connection.execute(query)).scalar_one_or_none()
         return first is not None and first <= trade_id
 
-    async def last(self, exchange: str, symbol: str, below: int | None = None) -> Trade | None:
-        """The stored trade with the highest id, of those with ids below `below` if that is given."""
-        conditions = [*_of(exchange, symbol), *([] if below is None else [t.c.trade_id < below])]
-        query = sa.select(*_TRADE).where(*conditions).order_by(t.c.trade_id.desc()).limit(1)
+    async def last(self, exchange: str, symbol: str) -> Trade | None:
+        """The stored trade with the highest id."""
+        query = sa.select(*_TRADE).where(*_of(exchange, symbol)).order_by(t.c.trade_id.desc()).limit(1)
         async with self._transaction(f"reading the last trade of {exchange} {symbol}") as connection:
             row = (await connection.execute(query)).first()
         return None if row is None else decode_trade(exchange, symbol, row[3])

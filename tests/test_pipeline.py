@@ -1,62 +1,28 @@
 import asyncio
-from dataclasses import replace
-from datetime import datetime, timedelta
-from itertools import count
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 import structlog
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from collector import pipeline as module
 from collector.pipeline import Pipeline
-from collector.tracker import Live, Uncovered
-from repos.domain import Candle, Gap, Origin, Series, Timeframe, Trade
+from collector.tracker import Uncovered
+from repos.domain import Candle, Gap, Origin, Timeframe
 from repos.errors import DatabaseOperationError
+from repos.events import CandleEvent, CandleEventKind
+from repos.feed.hub import Feed
 from repos.feed.news import FormingNews, News
 from repos.operations import DatabaseOperations
 from repos.tables import raw_trades
 from tests.builders import NOON
+from tests.market import AFTER, BEFORE, BTC, Market
 from tests.trades import SECOND, a_trade, plain, records
 
 pytestmark = pytest.mark.anyio
-
-BTC = Series.of("okx", "BTC-USDT", "5s")
-BEFORE, AFTER = NOON - timedelta(days=40), NOON + timedelta(days=40)
-
-
-class Market:
-    """A live pipeline over `db` with the timeframe 5s unless said otherwise, what it reported, and a clock to turn."""
-
-    def __init__(
-        self,
-        db: DatabaseOperations,
-        *timeframes: str,
-        since: datetime = NOON,
-        live: bool = True,
-        force_update: bool = False,
-    ) -> None:
-        self.db = db
-        self.holes: list[Gap | Uncovered] = []
-        self.seconds = 0.0
-        self.pipeline = Pipeline(
-            db,
-            lambda _: [Timeframe(t) for t in timeframes or ("5s",)],
-            live=Live(since, self.holes.append) if live else None,
-            force_update=force_update,
-            clock=lambda: self.seconds,
-        )
-
-    async def add(self, *trades: Trade) -> list[Trade]:
-        return await self.pipeline.add(records(*trades))
-
-    async def candles(self, timeframe: str = "5s", symbol: str = "BTC-USDT") -> list[Candle]:
-        return await self.db.market_data.get_candles(symbol, timeframe, BEFORE, AFTER)
-
-    async def revision(self, series: Series = BTC) -> int:
-        return (await self.db.market_data.revisions([series])).get(series, 0)
 
 
 @pytest.fixture
@@ -287,6 +253,50 @@ async def test_a_trade_that_comes_after_the_clock_ended_its_candle_corrects_it(d
     assert await market.candles() == plain([a_trade(10, 1), a_trade(11, 4, "300")], "5s")
 
 
+async def test_a_quiet_market_makes_no_rows(db: DatabaseOperations, published: list[list[Candle]]) -> None:
+    market = Market(db, "5s", "1m")
+    await market.add(a_trade(9, -1), a_trade(10, 1))
+
+    for second in range(0, 3600, 7):
+        await market.pipeline.tick(NOON + second * SECOND)
+
+    assert await market.candles() == plain([a_trade(10, 1)], "5s")
+    assert await market.candles("1m") == plain([a_trade(10, 1)], "1m")
+    assert len(published) == 1
+    assert market.holes == []
+
+
+@pytest.mark.parametrize("ended_by", ["a later trade", "the clock"])
+async def test_a_late_trade_is_told_as_a_correction_with_a_higher_revision(
+    db: DatabaseOperations, feed: Feed, ended_by: str
+) -> None:
+    market = Market(db)
+    last = [a_trade(11, 6)] if ended_by == "a later trade" else []
+    late = a_trade(11 + len(last), 4, "300")
+    async with aclosing(feed.candles(BTC, None, 0)) as events, asyncio.timeout(10):
+        told = asyncio.create_task(_finals(events, 2))
+        await market.add(a_trade(9, -1), a_trade(10, 1), *last)
+        await market.pipeline.tick(NOON + 7 * SECOND)
+        await market.add(late)
+        closed, corrected = await told
+
+    assert [event.kind for event in (closed, corrected)] == [CandleEventKind.CLOSED, CandleEventKind.CORRECTED]
+    assert closed.candle == plain([a_trade(10, 1)], "5s")[0]
+    assert corrected.candle == plain([a_trade(10, 1), late], "5s")[0]
+    assert corrected.position.revision > closed.position.revision
+
+
+async def _finals(events: AsyncIterator[CandleEvent], wanted: int) -> list[CandleEvent]:
+    finals: list[CandleEvent] = []
+    async for event in events:
+        assert event.candle is not None
+        assert event.candle.is_final == (event.kind is not CandleEventKind.FORMING)
+        finals += [event] if event.candle.is_final else []
+        if len(finals) == wanted:
+            break
+    return finals
+
+
 async def test_the_clock_ends_nothing_while_the_feed_is_interrupted(db: DatabaseOperations) -> None:
     market = Market(db)
     await market.add(a_trade(9, -1), a_trade(10, 1))
@@ -360,16 +370,6 @@ async def test_a_restart_reports_the_trades_missed_in_between(db: DatabaseOperat
         Gap("okx", "BTC-USDT", 11, 30, NOON + SECOND, NOON + 22 * SECOND),
         Uncovered(BTC, NOON + 20 * SECOND, NOON + 25 * SECOND),
     ]
-
-
-async def test_a_restart_reports_a_gap_whose_end_was_stored_in_the_moment_of_a_crash(db: DatabaseOperations) -> None:
-    await Market(db).add(a_trade(9, -1), a_trade(10, 1))
-    await db.tape.insert(records(a_trade(31, 600)))
-    market = Market(db, since=NOON + 601 * SECOND)
-
-    await market.add(a_trade(32, 602))
-
-    assert market.holes[0] == Gap("okx", "BTC-USDT", 11, 30, NOON + SECOND, NOON + 600 * SECOND)
 
 
 async def test_trades_that_the_store_lost_are_folded_in_when_they_come_again(db: DatabaseOperations) -> None:
@@ -667,46 +667,3 @@ async def test_far_apart_candles_are_read_apart(db: DatabaseOperations) -> None:
 
     assert await market.candles() == plain(trades, "5s")
     assert await market.candles("1M") == plain(trades, "1M")
-
-
-@st.composite
-def histories(draw: st.DrawFn) -> tuple[list[Trade], list[list[Trade]]]:
-    """A market's trades, the first before NOON, and the batches that brought them: some twice, perhaps shuffled.
-
-    Time may step back a little from one id to the next.
-    """
-    trades, second = [a_trade(1, -1)], 0
-    for trade_id in range(2, draw(st.integers(3, 40))):
-        second = max(0, second + draw(st.integers(-2, 4)))
-        trades.append(a_trade(trade_id, second, str(draw(st.integers(1, 99))), str(draw(st.integers(0, 9)))))
-    given_trades = trades + draw(st.lists(st.sampled_from(trades), max_size=10))
-    if draw(st.booleans()):
-        given_trades = [trades[0], *draw(st.permutations(given_trades[1:]))]
-    cuts = sorted(draw(st.lists(st.integers(0, len(given_trades)), max_size=5)))
-    return trades, [given_trades[a:b] for a, b in zip([0, *cuts], [*cuts, len(given_trades)], strict=True)]
-
-
-_names = count(1)
-
-
-@pytest.mark.parametrize("live", [True, False], ids=["live", "replayed"])
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(history=histories())
-async def test_batches_in_any_order_make_the_candles_of_the_trades(
-    db: DatabaseOperations, live: bool, history: tuple[list[Trade], list[list[Trade]]]
-) -> None:
-    trades, batches = history
-    symbol = f"COIN{next(_names)}-USDT"
-    market = Market(db, "5s", "15s", "1m", live=live)
-
-    for batch in batches:
-        await market.add(*(replace(trade, symbol=symbol) for trade in batch))
-    if live:
-        await market.pipeline.tick(NOON + timedelta(hours=1))
-    else:
-        await market.pipeline.finish()
-
-    for timeframe in ("5s", "15s", "1m"):
-        # Live, nothing tells that the first trade of all has opened its candle.
-        expected = plain((replace(trade, symbol=symbol) for trade in trades), timeframe)[live:]
-        assert await market.candles(timeframe, symbol) == expected
