@@ -56,9 +56,9 @@ async def suffer(system: System, fault: Fault) -> None:
         await system.recovered(RECOVERS_WITHIN)
 
 
-def _kill(program: Callable[[System], Program]) -> Act:
+def _end(number: signal.Signals, program: Callable[[System], Program]) -> Act:
     async def act(system: System, _: float) -> None:
-        program(system).send(signal.SIGKILL)
+        program(system).send(number)
 
     return act
 
@@ -99,6 +99,12 @@ async def _database_killed(system: System, lasting: float) -> None:
     await system.database.kill()
     await asyncio.sleep(lasting)
     await system.database.start()
+
+
+async def _all_killed(system: System, lasting: float) -> None:
+    system.collector.send(signal.SIGKILL)
+    system.api.send(signal.SIGKILL)
+    await _database_killed(system, lasting)
 
 
 async def _database_frozen(system: System, lasting: float) -> None:
@@ -164,11 +170,14 @@ def _rest(**fault: Any) -> Act:
 
 
 FAULTS: dict[str, Act] = {
-    "collector killed": _kill(lambda system: system.collector),
+    "collector killed": _end(signal.SIGKILL, lambda system: system.collector),
+    "collector ended": _end(signal.SIGTERM, lambda system: system.collector),
     "collector frozen": _freeze(lambda system: system.collector),
-    "API killed": _kill(lambda system: system.api),
+    "API killed": _end(signal.SIGKILL, lambda system: system.api),
+    "API ended": _end(signal.SIGTERM, lambda system: system.api),
     "API frozen": _freeze(lambda system: system.api),
     "database killed": _database_killed,
+    "all killed": _all_killed,
     "database frozen": _database_frozen,
     "database restarted": _database_restarted,
     "LISTEN terminated": _terminate(_LISTENERS),

@@ -64,6 +64,9 @@ class Program:
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to it, if it runs."""
+        if number is signal.SIGTERM:
+            # The second is its end when it has only just begun.
+            self._fair_ends |= {0, -signal.SIGTERM}
         if self._process is not None:
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)
@@ -71,7 +74,6 @@ class Program:
     async def stop(self) -> None:
         """End it for good by SIGTERM; too slow an end is a complaint."""
         self._stopping = True
-        self._fair_ends.add(0)
         process = self._process
         if process is None:
             return
