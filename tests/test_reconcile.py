@@ -197,13 +197,22 @@ async def test_only_a_few_minutes_are_read_back_at_a_time(follower, monkeypatch)
     starts = [follower.start + n * MINUTE for n in (1, 2, 3)]
     for start in starts:
         await follower.lose(largest(follower.trades, start))
+    report, minutes = follower.repair.report, []
 
+    def reported(hole):
+        # A start finds holes in the tape by itself: only whole minutes come from the comparison.
+        if hole.after in starts:
+            minutes.append(hole.after)
+            report(hole)
+
+    follower.repair.report = reported
     told = await follower.compare()
-    after_one = [c.start_time for c in await follower.candles() if c not in follower.truth()]
+    at_first = minutes.copy()
+    await follower.compare()
     await follower.compare()
 
     assert len(told) == follower.reconciliation.differences == 3
-    assert after_one == starts[2:]
+    assert (at_first, minutes) == (starts[:2], starts)
     assert await follower.candles() == follower.truth()
 
 
