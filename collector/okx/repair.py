@@ -42,6 +42,8 @@ class Repair:
         self._rest = rest
         self._reported: asyncio.Queue[Gap | Uncovered] = asyncio.Queue()
         self._holes: dict[str, asyncio.Queue[Gap | Uncovered]] = {symbol: asyncio.Queue() for symbol in symbols}
+        self._old: asyncio.Queue[Gap | Uncovered] = asyncio.Queue()
+        """Gaps of before, apart: what is missing now does not wait for them."""
         self._in_work: set[Gap] = set()
         self._left: set[Gap] = set()
 
@@ -61,12 +63,12 @@ class Repair:
         return counts
 
     async def run(self, add: Add) -> None:
-        """Mend until cancelled, first what was left open; `add` takes the trades that were missing."""
+        """Mend until cancelled, what was left open too; `add` takes the trades that were missing."""
         await self._take_up()  # before anything is reported, which would be stored and taken up too
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep())
             tasks.create_task(self._ask_again())
-            for holes in self._holes.values():
+            for holes in (*self._holes.values(), self._old):
                 tasks.create_task(self._mend(holes, add))
 
     async def idle(self) -> None:
@@ -98,7 +100,7 @@ class Repair:
         for gap in stored:
             if gap not in self._in_work:
                 self._in_work.add(gap)
-                self._holes[gap.symbol].put_nowait(gap)
+                self._old.put_nowait(gap)
 
     async def _mend(self, holes: asyncio.Queue[Gap | Uncovered], add: Add) -> None:
         while True:
