@@ -70,7 +70,6 @@ class Tracker:
 
     def take(self, trades: Iterable[Trade]) -> list[Trade]:
         """Fold `trades`, stored already and ascending by id. Those seen before change nothing, and are returned."""
-        self.is_interrupted = False
         repeated: list[Trade] = []
         run: Fold | None = None
         next_id, floor, ceiling = self._next_id, self._floor, self._ceiling
@@ -95,6 +94,7 @@ class Tracker:
         return repeated
 
     def _extend(self, run: Fold, head: datetime) -> None:
+        self.is_interrupted = False
         for bucket in self._ready:
             bucket.merge(run)
         self._seen.add(run.first_id, run.last_id)
@@ -104,6 +104,8 @@ class Tracker:
 
     def _place(self, trade: Trade) -> bool:
         first, last = trade.first_id, trade.trade_id
+        if last >= self._next_id - 1:
+            self.is_interrupted = False  # history that is read back says nothing of now
         if self._seen.covers(first, last):
             return False
         if self._live and 0 <= self._next_id < first:

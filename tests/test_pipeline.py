@@ -311,6 +311,21 @@ async def test_the_clock_ends_nothing_while_the_feed_is_interrupted(db: Database
     assert await market.candles() == plain([a_trade(10, 1)], "5s")
 
 
+async def test_history_that_is_read_back_does_not_end_an_interruption(db: DatabaseOperations) -> None:
+    market = Market(db)
+    await market.add(a_trade(5, -20), a_trade(9, -1), a_trade(10, 1))
+
+    market.pipeline.interrupt("okx", "BTC-USDT")
+    await market.add(a_trade(6, -19), a_trade(7, -18))
+    await market.pipeline.tick(NOON + 60 * SECOND)
+    while_interrupted = [candle.start_time for candle in await market.candles()]
+    await market.add(a_trade(10, 1))
+    await market.pipeline.tick(NOON + 60 * SECOND)
+
+    assert NOON not in while_interrupted
+    assert NOON in [candle.start_time for candle in await market.candles()]
+
+
 async def test_the_clock_stores_no_candle_whose_last_trades_are_missing(db: DatabaseOperations) -> None:
     market = Market(db)
     await market.add(a_trade(9, -1), a_trade(10, 1), a_trade(12, 6))
