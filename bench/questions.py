@@ -1,5 +1,6 @@
 """What is asked: each question as GraphQL for ours and the plain server, and as a path of the floor."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -35,6 +36,16 @@ _ALL_BOTS = (
 )
 
 
+def asked_of(query: str, variables: Iterable[dict[str, Any]]) -> list[bytes]:
+    """The HTTP requests for a GraphQL server, one for each set of variables."""
+    made = []
+    for given in variables:
+        body = orjson.dumps({"query": query, "variables": given})
+        head = f"POST /graphql HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(body)}"
+        made.append(f"{head}\r\nContent-Type: application/json\r\n\r\n".encode() + body)
+    return made
+
+
 @dataclass(frozen=True)
 class Question:
     """`target` is what our answers a second are to be, in those of the floor."""
@@ -49,12 +60,7 @@ class Question:
 
     def asked(self) -> list[bytes]:
         """The HTTP requests for a GraphQL server."""
-        made = []
-        for variables in self.variables:
-            body = orjson.dumps({"query": self.query, "variables": variables})
-            head = f"POST /graphql HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(body)}"
-            made.append(f"{head}\r\nContent-Type: application/json\r\n\r\n".encode() + body)
-        return made
+        return asked_of(self.query, self.variables)
 
     def of_floor(self) -> list[bytes]:
         """The same for the floor."""

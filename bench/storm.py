@@ -9,7 +9,7 @@ one of 20 series. It is measured twice: with the window in memory, and from the 
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import cycle, islice
@@ -18,13 +18,12 @@ from typing import Any
 
 import asyncpg
 import httpx2
-import orjson
 import uvloop
 
 from bench.cores import pin
 from bench.database import SYMBOLS
 from bench.load import load
-from bench.questions import FIELDS
+from bench.questions import FIELDS, asked_of
 from bench.servers import Server, a_server
 from bench.swarm import HANDSHAKE, MARK, masked
 from bench.table import Row, head, line
@@ -104,7 +103,7 @@ async def _storm(server: Server, cursors: dict[str, str], count: int) -> tuple[f
     async with asyncio.timeout(300):
         await asyncio.gather(*(come_back(resume) for resume in islice(cycle(resumes), count)))
     resumed = time.perf_counter() - begun
-    pages = await load(server.port, _pages(list(cursors)), 120, 64, count)
+    pages = await load(server.port, asked_of(_PAGE, [{"symbol": symbol} for symbol in cursors]), 120, 64, count)
     seconds = resumed + pages.seconds
     busy = server.cpu() - cpu
     for dashboard in dashboards:
@@ -112,17 +111,6 @@ async def _storm(server: Server, cursors: dict[str, str], count: int) -> tuple[f
     p99 = quantiles(took, n=100)[98] * 1000
     note = f"{resumed:.1f} s until all resumed (p99 {p99:.0f} ms each), {pages.seconds:.1f} s for their pages"
     return count / seconds, f"{note}, CPU {busy:.1f} s"
-
-
-def _pages(symbols: Sequence[str]) -> list[bytes]:
-    requests = []
-    for symbol in symbols:
-        body = orjson.dumps({"query": _PAGE, "variables": {"symbol": symbol}})
-        requests.append(
-            b"POST /graphql HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
-        )
-    return requests
 
 
 async def _cursors(url: str) -> dict[str, str]:

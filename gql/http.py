@@ -6,6 +6,7 @@ import msgspec
 import orjson
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
+from strawberry.types.execution import ExecutionResult
 
 
 class Request(msgspec.Struct, rename="camel"):
@@ -68,9 +69,18 @@ def request_of(body: bytes) -> Request | None:
         return None
 
 
-async def send_json(send: Send, content: object, headers: list[tuple[bytes, bytes]]) -> None:
+def printed(result: ExecutionResult) -> bytes:
+    """What is sent of a result, over whatever transport: JSON. Its errors are as clients may see them."""
+    content: dict[str, Any] = {"data": result.data}
+    if result.errors:
+        content["errors"] = [error.formatted for error in result.errors]
+    if result.extensions:
+        content["extensions"] = result.extensions
+    return orjson.dumps(content)
+
+
+async def send_json(send: Send, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
     """A whole response of status 200."""
-    body = orjson.dumps(content)
     length = (b"content-length", b"%d" % len(body))
     start = [(b"content-type", b"application/json"), length, *headers]
     await send({"type": "http.response.start", "status": 200, "headers": start})

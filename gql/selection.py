@@ -17,6 +17,7 @@ from graphql.execution import Executor
 from graphql.execution.collect_fields import collect_fields
 from graphql.pyutils import Path
 from strawberry import Info, Schema
+from strawberry.types.execution import ExecutionResult
 
 from gql.context import Context, Resources
 from gql.errors import presentable
@@ -24,6 +25,7 @@ from gql.execution.documents import Document, documents
 from gql.execution.paths import totals
 from gql.execution.projection import Later, Project, projected, projection
 from gql.execution.shape import NotProjectable, shape_of
+from gql.http import printed
 from repos.feed.reading import Reading
 
 
@@ -62,7 +64,7 @@ class Selection:
             answer = self._executed(event, Context(self.resources), error)
             if isawaitable(answer):
                 raise TypeError("an event of a shared subscription must resolve without waiting") from error
-            return _printed(answer)
+            return _presented(answer)
         totals["fast"] += 1
         return orjson.dumps({"data": {self.root: made}})
 
@@ -72,7 +74,7 @@ class Selection:
             made = await projected(self.project, event, info)
         except Exception as error:  # noqa: BLE001 - as above
             answer = self._executed(event, info.context, error)
-            return _printed(await answer if isawaitable(answer) else answer)
+            return _presented(await answer if isawaitable(answer) else answer)
         totals["fast"] += 1
         return orjson.dumps({"data": {self.root: made}})
 
@@ -125,8 +127,5 @@ def _executor(
     return build(schema._schema, document.node, None, context, variables, name)  # noqa: SLF001
 
 
-def _printed(result: Any) -> bytes:
-    content: dict[str, Any] = {"data": result.data}
-    if result.errors:
-        content["errors"] = [error.formatted for error in presentable(result.errors)]
-    return orjson.dumps(content)
+def _presented(result: Any) -> bytes:
+    return printed(ExecutionResult(result.data, result.errors and presentable(result.errors)))

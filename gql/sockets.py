@@ -20,6 +20,7 @@ from gql.broadcast import Member, next_text
 from gql.context import Context
 from gql.errors import RATE_LIMITED, presentable
 from gql.frames import connection_of
+from gql.http import Request, printed
 from gql.selection import Selection, selected
 from repos.errors import MailboxOverflow
 from repos.feed.reading import Reading
@@ -44,13 +45,6 @@ class Ping(msgspec.Struct, tag="ping"):
 
 class Pong(msgspec.Struct, tag="pong"):
     payload: Payload = None
-
-
-class Request(msgspec.Struct, rename="camel"):
-    query: str
-    operation_name: str | None = None
-    variables: Payload = None
-    extensions: Payload = None
 
 
 class Subscribe(msgspec.Struct, tag="subscribe"):
@@ -169,7 +163,7 @@ class Conversation:
                 if result is None:
                     await self._stream(name, request)
                     return
-                await self._send(next_text(name, _payload(result)))
+                await self._send(next_text(name, printed(result)))
                 await self._complete(name)
                 return
             selection, source, info = found
@@ -215,7 +209,7 @@ class Conversation:
                     del self._operations[name]
                     await self._send_errors(name, result.errors or [])
                     return
-                await self._send(next_text(name, _payload(cast("ExecutionResult", result))))
+                await self._send(next_text(name, printed(cast("ExecutionResult", result))))
         await self._complete(name)
 
     @asynccontextmanager
@@ -229,7 +223,7 @@ class Conversation:
             pass
         except Exception as error:  # noqa: BLE001 - the last place where it can be logged and masked
             unforeseen = GraphQLError(str(error), original_error=error)
-            await self._send(next_text(name, _payload(ExecutionResult(data=None, errors=presentable([unforeseen])))))
+            await self._send(next_text(name, printed(ExecutionResult(data=None, errors=presentable([unforeseen])))))
             await self._complete(name)
 
     async def _complete(self, name: str) -> None:
@@ -252,12 +246,3 @@ class Conversation:
     async def _close(self, code: int, reason: str) -> None:
         if WebSocketState.DISCONNECTED not in (self._socket.client_state, self._socket.application_state):
             await self._socket.close(code, reason.encode()[:_REASON_BYTES].decode(errors="ignore"))
-
-
-def _payload(result: ExecutionResult) -> bytes:
-    content: dict[str, Any] = {"data": result.data}
-    if result.errors:
-        content["errors"] = [error.formatted for error in result.errors]
-    if result.extensions:
-        content["extensions"] = result.extensions
-    return orjson.dumps(content)

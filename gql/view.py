@@ -22,7 +22,7 @@ from gql.context import Context, Resources
 from gql.errors import BAD_USER_INPUT
 from gql.execution.documents import documents
 from gql.execution.operation import NotCompiled
-from gql.http import body_of, replayed, request_of, send_json
+from gql.http import body_of, printed, replayed, request_of, send_json
 from gql.schema import Schema, schema
 from gql.sockets import Conversation
 
@@ -71,7 +71,7 @@ class GraphQLView(GraphQL[Context, None]):
         if not result:
             return replayed(body, receive)
         shown = [(PATH_HEADER, str(context.path).encode())] if self._show_path else []
-        await send_json(send, self.content_of(result), shown)
+        await send_json(send, printed(result), shown)
         return None
 
     async def compiled(
@@ -145,14 +145,6 @@ class GraphQLView(GraphQL[Context, None]):
         if not isinstance(parsed, dict):
             raise HTTPException(400, "The body, variables and extensions must be JSON objects")
         return parsed
-
-    @staticmethod
-    def content_of(result: ExecutionResult) -> dict[str, Any]:
-        """What is sent of a result."""
-        content: dict[str, Any] = {"data": result.data}
-        if result.errors:
-            content["errors"] = [error.formatted for error in result.errors]
-        return content
 
     def encode_json(self, data: object) -> bytes:
         return orjson.dumps(data)
