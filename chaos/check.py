@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from chaos.gaps import GapState, open_gaps, states, untold, untrue, were_open
+from chaos.gaps import GapState, open_gaps, states, untold, untrue, were_missing
 from chaos.ledger import TIMEFRAMES, Ledger, Prices, TrueTrade, instant, ms_of
 from chaos.subscribers import CandleLog, Log, TradeLog
 
@@ -129,9 +129,9 @@ def check_candles(
     name = f"{symbol} {timeframe}"
     for start, row in held.items():
         prices = true.get(start)
-        # The exchange's own candle, which has no count, is right only where trades were given up.
+        # The exchange's own candle, which has no count, is right only where trades were missing.
         end = instant(ms_of(start) + TIMEFRAMES[timeframe])
-        if row.origin == "exchange" and prices and were_open(stored.gaps, symbol, start, end):
+        if row.origin == "exchange" and prices and were_missing(stored.gaps, symbol, start, end):
             prices = prices._replace(trade_count=None)
         if row.prices != prices:
             findings.wrong.append(f"{name} {start.isoformat()} is {row}, its trades make {prices}")

@@ -41,10 +41,10 @@ def test_the_same_seed_draws_the_same_faults_and_each_kind_before_any_twice():
     assert {fault.name for fault in faults[: len(FAULTS)]} == set(FAULTS)
 
 
-async def test_nothing_is_lost_when_programs_connections_and_listeners_are_killed():
+async def test_nothing_is_lost_when_programs_and_their_database_are_killed():
     folder = a_folder()
     async with System.running(folder, seed=1) as system:
-        for name in ("pushes skipped", "clients cut", "LISTEN terminated", "API killed", "collector and API killed"):
+        for name in ("pushes skipped", "clients cut", "database killed", "API killed", "collector and API killed"):
             await FAULTS[name](system, 0.2)
         await system.recovered(5)
         findings = await system.quiet()
@@ -157,6 +157,7 @@ def test_what_a_subscriber_of_trades_heard_is_compared_with_what_is_stored(rows,
 
 
 LOST = GapState(3, BTC, instant(NOON + 7_000), instant(NOON + 12_000), True, instant(UNTIL))
+NOTICED = LOST._replace(is_open=False)
 FOUND = LOST._replace(is_open=False, at=LOST.at + 2 * TOLD_WITHIN)
 WHOLE = instant(NOON + 5_000), instant(NOON + 15_000)
 EXACT = LOST.after, LOST.before + timedelta(milliseconds=1)
@@ -197,9 +198,11 @@ def test_the_tape_tells_gaps_from_trade_to_trade(rows):
         pytest.param([], (0, 0, 0, 1), id="all trades were there"),
         pytest.param([LOST, FOUND], (0, 0, 0, 0), id="trades were given up for a time"),
         pytest.param([LOST], (1, 0, 0, 0), id="trades are missing still"),
+        pytest.param([NOTICED, NOTICED._replace(at=FOUND.at)], (0, 0, 0, 0), id="trades were missing for long"),
+        pytest.param([NOTICED, NOTICED], (0, 0, 0, 1), id="trades were missing for a moment"),
     ],
 )
-def test_the_exchange_s_own_candle_stands_only_where_trades_were_given_up(rows, states, found):
+def test_the_exchange_s_own_candle_stands_only_where_trades_were_missing(rows, states, found):
     candles = {
         (BTC, timeframe): {
             start: StoredCandle(1, "trades", prices) for start, prices in LEDGER.candles(timeframe, NOON, UNTIL).items()
