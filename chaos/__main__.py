@@ -19,21 +19,21 @@ _SHOWN = 20
 async def _run(seed: int, count: int) -> bool:
     begun = time.monotonic()
     folder = a_folder()
+    print(f"seed {seed}, in {folder}", flush=True)
     async with System.running(folder, seed) as system:
-        print(f"seed {seed}, in {folder}", flush=True)
         for number, fault in enumerate(plan(seed, count), 1):
             print(f"{time.monotonic() - begun:6.1f} s {number:>4} {fault.name}, {fault.lasting:.1f} s", flush=True)
             await suffer(system, fault)
         findings = await system.quiet()
-        complaints = system.collector.complaints + system.api.complaints
-    mistakes = [*complaints, *findings.all]
+        mistakes = [*system.complaints, *findings.all]
+        starts = f"collector {system.collector.starts}, API {system.api.starts}; adopted: {system.adoptions}"
     for line in mistakes[:_SHOWN]:
         print(line)
     if not mistakes:
         shutil.rmtree(folder)
     heard = sum(len(log.heard) for log in system.logs)
-    starts = f"collector {system.collector.starts}, API {system.api.starts}"
-    print(f"{time.monotonic() - begun:.0f} s, {heard:,} events heard; started: {starts}")
+    told = sum(len(log.gaps) for log in system.logs)
+    print(f"{time.monotonic() - begun:.0f} s, {heard:,} events and {told} gaps heard; started: {starts}")
     print(f"faults {count}, {findings}")
     return not mistakes
 

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import asyncpg
 
+from chaos.gaps import GapState, open_gaps, states, untold, untrue, were_missing
 from chaos.ledger import TIMEFRAMES, Ledger, Prices, TrueTrade, instant, ms_of
-from chaos.subscribers import CandleLog, TradeLog
+from chaos.subscribers import CandleLog, Log, TradeLog
 
 _TRADES = """
 SELECT id, symbol, first_trade_id, trade_id, timestamp, raw_data->>'px', raw_data->>'sz', raw_data->>'side'
@@ -47,9 +48,15 @@ class Stored:
     """In the order of writing."""
     candles: Mapping[tuple[str, str], Mapping[datetime, StoredCandle]]
     """By symbol and timeframe, then by start."""
+    gaps: Sequence[GapState] = ()
 
     def trades_of(self, symbol: str) -> list[StoredTrade]:
         return [trade for trade in self.trades if trade.symbol == symbol]
+
+    def begun(self, symbol: str) -> int | None:
+        """From when on all is to be there, in ms: the longest candle that the first trade received belongs to."""
+        first = next((ms_of(trade.timestamp) for trade in self.trades if trade.symbol == symbol), None)
+        return None if first is None else first - first % max(TIMEFRAMES.values())
 
 
 @dataclass
@@ -80,7 +87,20 @@ async def read(connection: asyncpg.Connection) -> Stored:
     candles: dict[tuple[str, str], dict[datetime, StoredCandle]] = {}
     for symbol, timeframe, start, revision, origin, *numbers in await connection.fetch(_CANDLES):
         candles.setdefault((symbol, timeframe), {})[start] = StoredCandle(revision, origin, Prices._make(numbers))
-    return Stored(trades, candles)
+    return Stored(trades, candles, await states(connection))
+
+
+def check_stored(findings: Findings, ledgers: Mapping[str, Ledger], stored: Stored, until: int) -> None:
+    """All that happened before `until` is stored as it happened, and no gap is open."""
+    findings.lost += [f"a gap is still open: {state}" for state in open_gaps(stored.gaps)]
+    for symbol, ledger in ledgers.items():
+        begun = stored.begun(symbol)
+        if begun is None:
+            findings.lost.append(f"nothing of {symbol} is stored")
+            continue
+        check_trades(findings, symbol, ledger, stored, begun, until)
+        for timeframe in TIMEFRAMES:
+            check_candles(findings, symbol, timeframe, ledger, stored, begun, until)
 
 
 def check_trades(findings: Findings, symbol: str, ledger: Ledger, stored: Stored, begun: int, until: int) -> None:
@@ -109,8 +129,9 @@ def check_candles(
     name = f"{symbol} {timeframe}"
     for start, row in held.items():
         prices = true.get(start)
-        # The exchange's own candles carry no count. Before the start trades may be missing, but not after it.
-        if row.origin == "exchange" and prices is not None and ms_of(start) < begun:
+        # The exchange's own candle, which has no count, is right only where trades were missing.
+        end = instant(ms_of(start) + TIMEFRAMES[timeframe])
+        if row.origin == "exchange" and prices and were_missing(stored.gaps, symbol, start, end):
             prices = prices._replace(trade_count=None)
         if row.prices != prices:
             findings.wrong.append(f"{name} {start.isoformat()} is {row}, its trades make {prices}")
@@ -121,7 +142,8 @@ def check_candles(
 
 def check_candle_log(findings: Findings, log: CandleLog, stored: Stored) -> None:
     """All that was written since the first cursor was heard, once a cursor, in the order of revisions."""
-    name = f"subscriber of {log.symbol} {log.timeframe}"
+    name = log.name
+    _check_gaps(findings, log, stored)
     held = stored.candles.get((log.symbol, log.timeframe), {})
     if log.first_revision is None:
         if held:
@@ -151,7 +173,8 @@ def check_candle_log(findings: Findings, log: CandleLog, stored: Stored) -> None
 
 def check_trade_log(findings: Findings, log: TradeLog, stored: Stored) -> None:
     """All that was written since the first trade heard was heard, once, in the order of writing."""
-    name = f"subscriber of the trades of {log.symbol}"
+    name = log.name
+    _check_gaps(findings, log, stored)
     if not log.heard:
         findings.lost.append(f"{name} heard nothing at all")
         return
@@ -165,6 +188,11 @@ def check_trade_log(findings: Findings, log: TradeLog, stored: Stored) -> None:
     if once != heard_due:
         place = next((i for i, pair in enumerate(zip(once, heard_due, strict=False)) if pair[0] != pair[1]), -1)
         findings.disordered.append(f"{name}: the {place}th is not as it was written: {once[place]}")
+
+
+def _check_gaps(findings: Findings, log: Log, stored: Stored) -> None:
+    findings.wrong += untrue(log, stored.gaps)
+    findings.lost += untold(log, stored.gaps)
 
 
 def _is_true(row: StoredTrade, true: Mapping[int, TrueTrade]) -> bool:

@@ -18,14 +18,17 @@ def _obey(exchange: Simulator, command: str, arguments: dict[str, Any]) -> None:
     match command:
         case "faults":
             for name, value in arguments.items():
-                setattr(exchange.faults, name, value)
+                # JSON knows neither sets nor tuples.
+                setattr(exchange.faults, name, set(map(tuple, value)) if name == "silent" else value)
         case "answer":
             exchange.faults.answers.append(Answer(**arguments))
         case "rest":
             exchange.faults.rest.append(RestFault(**arguments))
-        case "forget":
+        case "behave":
             exchange.faults.answers.clear()
             exchange.faults.rest.clear()
+        case "forget":
+            exchange.forget(**arguments)
         case "drop":
             exchange.drop(**arguments)
         case "upgrade":

@@ -4,10 +4,10 @@ import asyncio
 import random
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-import asyncpg
-
+from chaos.gaps import TOLD_WITHIN
 from chaos.processes import Program
 from chaos.proxy import Proxy
 from chaos.system import System
@@ -16,10 +16,13 @@ Act = Callable[[System, float], Awaitable[None]]
 
 LASTING = 0.1, 1.5
 """Seconds of a fault."""
-BETWEEN = 0.2, 1.5
+BETWEEN = 0.1, 1.0
 """Seconds until the next one."""
-RECOVERS_WITHIN = 10.0
+RECOVERS_WITHIN = 5.0
 """Seconds that every other fault waits for news of trades to come all the way again; the others meet what is broken."""
+_TOLD_WITHIN = TOLD_WITHIN.total_seconds() + 5
+_KILLED_EVERY = 0.2
+_TRADES_OF_ONE = "trades-all", "ETH-USDT"
 _LISTENERS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND pid <> pg_backend_pid()"
 )
@@ -95,16 +98,28 @@ def _half_open(proxy: Callable[[System], Proxy]) -> Act:
     return act
 
 
-async def _database_killed(system: System, lasting: float) -> None:
+async def _programs_killed(system: System, _: float) -> None:
+    """The server that they leave behind has no owner: the first one that is started again adopts it."""
+    system.collector.send(signal.SIGKILL)
+    system.api.send(signal.SIGKILL)
+
+
+async def _database_killed(system: System, _: float) -> None:
     await system.database.kill()
-    await asyncio.sleep(lasting)
-    await system.database.start()
+
+
+async def _database_kept_down(system: System, lasting: float) -> None:
+    """Killed again whenever it is started."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(lasting):
+            while True:
+                await system.database.kill()
+                await asyncio.sleep(_KILLED_EVERY)
 
 
 async def _all_killed(system: System, lasting: float) -> None:
-    system.collector.send(signal.SIGKILL)
-    system.api.send(signal.SIGKILL)
-    await _database_killed(system, lasting)
+    await _programs_killed(system, lasting)
+    await system.database.kill()
 
 
 async def _database_frozen(system: System, lasting: float) -> None:
@@ -113,15 +128,13 @@ async def _database_frozen(system: System, lasting: float) -> None:
     system.database.send(signal.SIGCONT)
 
 
-async def _database_restarted(system: System, lasting: float) -> None:
-    await system.database.stop()
-    await asyncio.sleep(lasting)
-    await system.database.start()
+async def _database_restarted(system: System, _: float) -> None:
+    await system.database.restart()
 
 
 def _terminate(statement: str) -> Act:
     async def act(system: System, _: float) -> None:
-        connection = await asyncpg.connect(system.database_url)
+        connection = await system.database.connect()
         try:
             await connection.execute(statement)
         finally:
@@ -157,16 +170,28 @@ def _refuse(code: str) -> Act:
     return act
 
 
-def _rest(**fault: Any) -> Act:
-    """What is missing has to be asked for, because connections are dropped."""
+async def _skip_pushes(system: System, lasting: float) -> None:
+    """Leave trades out, so that what is missing has to be asked for."""
+    await _misbehave({"skip_every": 3}, {"skip_every": 0})(system, lasting)
 
+
+def _rest(**fault: Any) -> Act:
     async def act(system: System, lasting: float) -> None:
         for path in ("history-trades", "candles"):
             await system.exchange.tell("rest", path=path, **fault)
-        await system.exchange.tell("drop")
-        await asyncio.sleep(lasting)
+        await _skip_pushes(system, lasting)
 
     return act
+
+
+async def _history_refused(system: System, lasting: float) -> None:
+    """Until gaps are left open and told. The collector asks again when it is started anew, or after 15 minutes."""
+    await system.exchange.tell("rest", path="history-trades", code="51001", times=1_000_000)
+    await _skip_pushes(system, lasting)
+    await system.exchange.tell("drop")
+    await system.told_of_gaps(_TOLD_WITHIN)
+    await system.exchange.tell("behave")
+    system.collector.send(signal.SIGKILL)
 
 
 FAULTS: dict[str, Act] = {
@@ -177,6 +202,8 @@ FAULTS: dict[str, Act] = {
     "API ended": _end(signal.SIGTERM, lambda system: system.api),
     "API frozen": _freeze(lambda system: system.api),
     "database killed": _database_killed,
+    "database kept down": _database_kept_down,
+    "collector and API killed": _programs_killed,
     "all killed": _all_killed,
     "database frozen": _database_frozen,
     "database restarted": _database_restarted,
@@ -195,8 +222,10 @@ FAULTS: dict[str, Act] = {
     "exchange silent": _misbehave({"half_open": True}, {"half_open": False}),
     "pushes doubled": _misbehave({"duplicate_every": 2}, {"duplicate_every": 0}),
     "pushes reordered": _misbehave({"reorder_window": 6}, {"reorder_window": 0}),
-    "pushes skipped": _misbehave({"skip_every": 3}, {"skip_every": 0}),
+    "pushes skipped": _skip_pushes,
     "pushes malformed": _tell("faults", malformed=3),
+    "channel silent": _misbehave({"silent": [_TRADES_OF_ONE]}, {"silent": []}),
+    "subscription lost": _tell("forget", channel=_TRADES_OF_ONE[0], inst_id=_TRADES_OF_ONE[1]),
     "connections refused": _misbehave({"refused": 2}, {"refused": 0}),
     "subscriptions delayed": _refuse("64007"),
     "subscriptions refused": _refuse("60018"),
@@ -204,6 +233,7 @@ FAULTS: dict[str, Act] = {
     "REST too fast": _rest(status=429, code="50011", times=2),
     "REST busy": _rest(code="50013", times=2),
     "REST late": _rest(delay=1.0, times=2),
+    "history refused": _history_refused,
     "REST truncated": _rest(truncated=True, times=2),
     "connections dropped": _tell("drop"),
     "connections closed": _tell("drop", code=1001),

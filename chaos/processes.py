@@ -1,4 +1,4 @@
-"""What runs beside the driver: programs that a supervisor starts again, the simulated exchange, and PostgreSQL."""
+"""What runs beside the driver: programs that a supervisor starts again, and the simulated exchange."""
 
 import asyncio
 import json
@@ -9,19 +9,11 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from repos.embedded import postmaster
-from repos.embedded.binaries import MAJOR
-from repos.embedded.server import EmbeddedPostgres
-
 _AGAIN_AFTER = 0.2
 STOPS_WITHIN = 5.0
 """Seconds that a program has to end after SIGTERM."""
 _DATABASE_AWAY = 2
-"""The exit code of a program that could not begin, for want of a database, say. Its supervisor tries again."""
-# A killed server must keep what it committed; a power cut is not among the faults.
-_DATABASE_OPTIONS = ("-c", "fsync=off", "-c", "full_page_writes=off")
+"""The exit code of a program whose database was killed while it started it. Its supervisor tries again."""
 
 
 class Program:
@@ -36,6 +28,7 @@ class Program:
         self.complaints: list[str] = []
         self._arguments = arguments
         self._folder = folder
+        self._log = folder / f"{name}.log"
         self._environment = environment
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
@@ -43,7 +36,7 @@ class Program:
 
     async def run(self) -> None:
         """Keep it running until stop()."""
-        with (self._folder / f"{self.name}.log").open("ab") as log:
+        with self._log.open("ab") as log:
             while not self._stopping:
                 self._process = process = await asyncio.create_subprocess_exec(
                     sys.executable, "-m", "candleql", *self._arguments,
@@ -70,6 +63,10 @@ class Program:
         if self._process is not None:
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)
+
+    def said(self, words: str) -> int:
+        """How often these words are in its log."""
+        return self._log.read_text(errors="replace").count(words)
 
     async def stop(self) -> None:
         """End it for good by SIGTERM; too slow an end is a complaint."""
@@ -119,36 +116,3 @@ async def an_exchange(seed: int, rate: float) -> AsyncIterator[Exchange]:
         if process.returncode is None:
             process.kill()
         await process.wait()
-
-
-class Database:
-    """PostgreSQL in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self._server = EmbeddedPostgres(folder, _DATABASE_OPTIONS)
-        self._data = folder.resolve() / f"postgresql-{MAJOR}"
-
-    async def start(self) -> str:
-        """The URL of the running server."""
-        return await self._server.start()
-
-    async def stop(self) -> None:
-        await self._server.stop()
-
-    async def kill(self) -> None:
-        """SIGKILL all of it, and return when nothing of it is left."""
-        processes = self._processes()
-        for process in processes:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        await asyncio.to_thread(psutil.wait_procs, processes[1:], timeout=10)
-
-    def send(self, number: signal.Signals) -> None:
-        """Send a signal to each of its processes."""
-        for process in self._processes():
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
-
-    def _processes(self) -> list[psutil.Process]:
-        process = postmaster.running(self._data)
-        return [] if process is None else [process, *process.children(recursive=True)]

@@ -18,15 +18,19 @@ _AGAIN_AFTER = 0.2
 _CANDLES = """
 subscription ($symbol: String!, $timeframe: Timeframe!, $after: String) {
   candles(symbol: $symbol, timeframe: $timeframe, after: $after) {
-    kind cursor candle { startTime open high low close volume tradeCount isFinal }
+    kind cursor candle { startTime open high low close volume tradeCount isFinal } gap { start end }
   }
 }
 """
 _TRADES = """
 subscription ($symbol: String!, $after: String) {
-  trades(symbol: $symbol, after: $after, snapshot: 1) { cursor trades { tradeId } }
+  trades(symbol: $symbol, after: $after, snapshot: 1) { cursor trades { tradeId } gap { start end } }
 }
 """
+
+
+TimeRange = tuple[datetime, datetime]
+"""Start, inclusive, and end, exclusive."""
 
 
 class Refused(Exception):
@@ -56,6 +60,11 @@ class CandleLog:
     revision: int = -1
     """That of its last cursor."""
     heard: list[HeardCandle] = field(default_factory=list)
+    gaps: list[TimeRange] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return f"subscriber of {self.symbol} {self.timeframe}"
 
     @property
     def query(self) -> tuple[str, dict[str, Any]]:
@@ -72,6 +81,8 @@ class CandleLog:
             prices = Prices._make([*numbers, candle["tradeCount"]])
             start = datetime.fromisoformat(candle["startTime"])
             self.heard.append(HeardCandle(event["kind"], self.revision, start, prices, candle["isFinal"]))
+        elif event["kind"] == "GAP":
+            self.gaps.append(_range(event["gap"]))
 
 
 @dataclass
@@ -83,6 +94,11 @@ class TradeLog:
     row: int = 0
     """That of its last cursor."""
     heard: list[int] = field(default_factory=list)
+    gaps: list[TimeRange] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return f"subscriber of the trades of {self.symbol}"
 
     @property
     def query(self) -> tuple[str, dict[str, Any]]:
@@ -93,9 +109,15 @@ class TradeLog:
         self.cursor = event["cursor"]
         self.row = decoded("cursor", event["cursor"], TapeCursor).id
         self.heard += [int(trade["tradeId"]) for trade in event["trades"]]
+        if event["gap"]:
+            self.gaps.append(_range(event["gap"]))
 
 
 Log = CandleLog | TradeLog
+
+
+def _range(gap: dict[str, str]) -> TimeRange:
+    return datetime.fromisoformat(gap["start"]), datetime.fromisoformat(gap["end"])
 
 
 async def subscribe(log: Log, url: str) -> None:

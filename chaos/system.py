@@ -14,21 +14,23 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-import asyncpg
-
-from chaos.check import Findings, Stored, check_candle_log, check_candles, check_trade_log, check_trades, read
+from chaos import gaps
+from chaos.check import Findings, Stored, check_candle_log, check_stored, check_trade_log, read
+from chaos.database import Database
 from chaos.ledger import TIMEFRAMES, Ledger
-from chaos.processes import Database, Exchange, Program, an_exchange
+from chaos.processes import Exchange, Program, an_exchange
 from chaos.proxy import Proxy
 from chaos.subscribers import CandleLog, Log, TradeLog, subscribe
-from repos.migrations.upgrade import migrate
 
 RATE = 4.0
 """Times the trades of the simulated market: ten a second of BTC-USDT."""
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "SHIB-USDT")
 PATIENCE = 180.0
-"""Seconds for all to be mended: a reconnect after many failures waits for up to a minute."""
+"""Seconds for all to be mended: a channel that fell silent is noticed after half a minute, and then opened anew."""
 _POLL = 0.2
+_STARTS_WITHIN = 30.0
+_OTHER_DATABASES = ("DATABASE_", "POSTGRES_")
+_ADOPTED = "Adopted the running database"
 
 
 @dataclass
@@ -37,7 +39,6 @@ class System:
 
     folder: Path
     database: Database
-    database_url: str
     exchange: Exchange
     to_rest: Proxy
     to_websocket: Proxy
@@ -46,34 +47,33 @@ class System:
     api: Program
     logs: list[Log]
     ledgers: dict[str, Ledger]
-    begun: int
-    """When the collector was started first, in ms."""
 
     @classmethod
     @asynccontextmanager
     async def running(cls, folder: Path, seed: int) -> AsyncIterator[Self]:
-        """Everything started; ended at the end."""
+        """Everything started, and following the exchange; ended at the end."""
+        folder.mkdir()
         async with AsyncExitStack() as stack:
-            database = Database(folder)
-            stack.push_async_callback(database.stop)
-            url = await database.start()
-            await migrate(url)
+            database = Database(folder / "data")
+            # The last one left to end it may have been killed.
+            stack.push_async_callback(database.kill)
             exchange = await stack.enter_async_context(an_exchange(seed, RATE))
             port = _free_port()
             to_rest, to_websocket, to_api = _proxy(exchange.rest_url), _proxy(exchange.ws_url), Proxy("127.0.0.1", port)
             rest_port, ws_port, api_port = [
                 await stack.enter_async_context(proxy.running()) for proxy in (to_rest, to_websocket, to_api)
             ]
-            environment = os.environ | {
-                "DATABASE_URL": url,
+            environment = {name: value for name, value in os.environ.items() if not name.startswith(_OTHER_DATABASES)}
+            environment |= {
                 "OKX_REST_URL": f"http://127.0.0.1:{rest_port}",
                 "OKX_WS_URL": f"ws://127.0.0.1:{ws_port}",
             }
             config = folder / "okx_config.json"
             pairs = [{"symbol": symbol, "timeframes": list(TIMEFRAMES)} for symbol in SYMBOLS]
             config.write_text(json.dumps({"trading_pairs": pairs}))
-            collector = Program("collector", ["collect", "--config", str(config)], folder, environment)
-            api = Program("api", ["serve", "--no-collect", "--port", str(port)], folder, environment)
+            data = ["--data-dir", str(folder / "data")]
+            collector = Program("collector", ["collect", "--config", str(config), *data], folder, environment)
+            api = Program("api", ["serve", "--no-collect", "--port", str(port), *data], folder, environment)
             logs: list[Log] = [
                 CandleLog("BTC-USDT", "5s"),
                 CandleLog("BTC-USDT", "5s"),
@@ -93,24 +93,25 @@ class System:
                 )
             ]
             ledgers = {symbol: Ledger(symbol, seed, RATE) for symbol in SYMBOLS}
+            system = cls(
+                folder, database, exchange, to_rest, to_websocket, to_api, collector, api, logs, ledgers
+            )  # fmt: skip
             try:
-                yield cls(
-                    folder,
-                    database,
-                    url,
-                    exchange,
-                    to_rest,
-                    to_websocket,
-                    to_api,
-                    collector,
-                    api,
-                    logs,
-                    ledgers,
-                    _now(),
-                )
+                await system._begun()
+                yield system
             finally:
                 for task in background:
                     task.cancel()
+
+    @property
+    def complaints(self) -> list[str]:
+        """What the programs did that nobody had them do."""
+        return self.collector.complaints + self.api.complaints
+
+    @property
+    def adoptions(self) -> int:
+        """How often a program took over the server of one that was killed."""
+        return self.collector.said(_ADOPTED) + self.api.said(_ADOPTED)
 
     async def recovered(self, patience: float) -> None:
         """Wait, but not for ever, until the busiest trades come all the way again."""
@@ -118,20 +119,28 @@ class System:
         reached = log.row
         await _become(lambda: log.row > reached, patience)
 
+    async def told_of_gaps(self, patience: float) -> None:
+        """Wait, but not for ever, until all subscribers of the busiest symbol hear of another gap."""
+        heard = [(log, len(log.gaps)) for log in self.logs if log.symbol == SYMBOLS[0]]
+        await _become(lambda: all(len(log.gaps) > count for log, count in heard), patience)
+
     async def quiet(self) -> Findings:
-        """Wait until all that happened up to now is mended, stored and heard, or PATIENCE ends; what is wrong then."""
-        await self.exchange.tell("forget")
+        """Wait until all that happened up to now is mended, stored and heard, or PATIENCE ends; what is wrong then.
+
+        The programs are ended, and with them the database.
+        """
+        await self.exchange.tell("behave")
         until = _now()
-        connection = await asyncpg.connect(self.database_url)
-        try:
-            await self._mended(connection, until)
-            await self.collector.stop()
-            stored = await read(connection)
-            await _become(lambda: all(_is_abreast(log, stored) for log in self.logs), PATIENCE)
-        finally:
-            await connection.close()
+        await self._mended(until)
+        await self.collector.stop()
+        # If the collector owned the database, the API has taken it over.
+        stored = await self._stored()
+        await _become(lambda: all(_is_abreast(log, stored) for log in self.logs), PATIENCE)
         await self.api.stop()
-        findings = self._stored_wrongly(stored, until)
+        if self.database.is_running:
+            self.api.complaints.append("the database was left running")
+        findings = Findings()
+        check_stored(findings, self.ledgers, stored, until)
         for log in self.logs:
             if isinstance(log, CandleLog):
                 check_candle_log(findings, log, stored)
@@ -139,18 +148,32 @@ class System:
                 check_trade_log(findings, log, stored)
         return findings
 
-    async def _mended(self, connection: asyncpg.Connection, until: int) -> None:
+    async def _begun(self) -> None:
+        connection = await self.database.connect()
+        try:
+            async with asyncio.timeout(_STARTS_WITHIN):
+                while not await gaps.are_stored(connection):
+                    await asyncio.sleep(_POLL)
+            await gaps.watch(connection)
+        finally:
+            await connection.close()
+        await self.recovered(_STARTS_WITHIN)
+
+    async def _mended(self, until: int) -> None:
         end = time.monotonic() + PATIENCE
-        while time.monotonic() < end and self._stored_wrongly(await read(connection), until).all:
+        while time.monotonic() < end:
+            findings = Findings()
+            check_stored(findings, self.ledgers, await self._stored(), until)
+            if not findings.all:
+                return
             await asyncio.sleep(_POLL)
 
-    def _stored_wrongly(self, stored: Stored, until: int) -> Findings:
-        findings = Findings()
-        for symbol, ledger in self.ledgers.items():
-            check_trades(findings, symbol, ledger, stored, self.begun, until)
-            for timeframe in TIMEFRAMES:
-                check_candles(findings, symbol, timeframe, ledger, stored, self.begun, until)
-        return findings
+    async def _stored(self) -> Stored:
+        connection = await self.database.connect()
+        try:
+            return await read(connection)
+        finally:
+            await connection.close()
 
 
 def a_folder() -> Path:

@@ -9,10 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from chaos.check import Findings, Stored, StoredCandle, StoredTrade, check_candle_log, check_candles, check_trade_log
+from chaos.check import (
+    Findings,
+    Stored,
+    StoredCandle,
+    StoredTrade,
+    check_candle_log,
+    check_candles,
+    check_stored,
+    check_trade_log,
+)
 from chaos.check import check_trades as check_stored_trades
 from chaos.faults import FAULTS, plan
-from chaos.ledger import Ledger, Prices, instant
+from chaos.gaps import TOLD_WITHIN, GapState
+from chaos.ledger import TIMEFRAMES, Ledger, Prices, instant
 from chaos.proxy import Proxy
 from chaos.subscribers import CandleLog, HeardCandle, TradeLog
 from chaos.system import System, a_folder
@@ -31,18 +41,18 @@ def test_the_same_seed_draws_the_same_faults_and_each_kind_before_any_twice():
     assert {fault.name for fault in faults[: len(FAULTS)]} == set(FAULTS)
 
 
-async def test_nothing_is_lost_when_programs_connections_and_listeners_are_killed():
+async def test_nothing_is_lost_when_programs_and_their_database_are_killed():
     folder = a_folder()
     async with System.running(folder, seed=1) as system:
-        await system.recovered(10)
-        for name in ("pushes skipped", "clients cut", "LISTEN terminated", "API killed", "collector killed"):
+        for name in ("pushes skipped", "clients cut", "database killed", "API killed", "collector and API killed"):
             await FAULTS[name](system, 0.2)
         await system.recovered(5)
         findings = await system.quiet()
-        complaints = system.collector.complaints + system.api.complaints
+        complaints, adoptions = system.complaints, system.adoptions
     shutil.rmtree(folder)
 
     assert complaints + findings.all == []
+    assert adoptions
 
 
 @pytest.fixture
@@ -142,6 +152,68 @@ def test_what_a_subscriber_of_trades_heard_is_compared_with_what_is_stored(rows,
     findings = Findings()
 
     check_trade_log(findings, TradeLog(BTC, heard=change([row.last_id for row in rows])), Stored(rows, {}))
+
+    assert counts(findings) == found
+
+
+LOST = GapState(3, BTC, instant(NOON + 7_000), instant(NOON + 12_000), True, instant(UNTIL))
+NOTICED = LOST._replace(is_open=False)
+FOUND = LOST._replace(is_open=False, at=LOST.at + 2 * TOLD_WITHIN)
+WHOLE = instant(NOON + 5_000), instant(NOON + 15_000)
+EXACT = LOST.after, LOST.before + timedelta(milliseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("told", "states", "found"),
+    [
+        pytest.param([WHOLE], [LOST, FOUND], (0, 0, 0, 0), id="told"),
+        pytest.param([], [LOST, FOUND], (1, 0, 0, 0), id="not told"),
+        pytest.param([], [LOST, FOUND._replace(at=LOST.at)], (0, 0, 0, 0), id="too short to be told"),
+        pytest.param([EXACT], [LOST, FOUND._replace(at=LOST.at)], (0, 0, 0, 1), id="not in whole candles"),
+        pytest.param([WHOLE], [FOUND], (0, 0, 0, 1), id="recovered at once"),
+    ],
+)
+def test_gaps_that_were_told_are_compared_with_those_that_were_open(candles, told, states, found):
+    heard = [HeardCandle("CLOSED", row.revision, start, row.prices, True) for start, row in candles.items()]
+    log = CandleLog(BTC, "5s", first_revision=0, heard=heard, gaps=told)
+    findings = Findings()
+
+    check_candle_log(findings, log, Stored([], {(BTC, "5s"): candles}, states))
+
+    assert counts(findings) == found
+
+
+def test_the_tape_tells_gaps_from_trade_to_trade(rows):
+    log = TradeLog(BTC, heard=[row.last_id for row in rows], gaps=[EXACT])
+    findings = Findings()
+
+    check_trade_log(findings, log, Stored(rows, {}, [LOST, FOUND]))
+
+    assert findings.all == []
+
+
+@pytest.mark.parametrize(
+    ("states", "found"),
+    [
+        pytest.param([], (0, 0, 0, 1), id="all trades were there"),
+        pytest.param([LOST, FOUND], (0, 0, 0, 0), id="trades were given up for a time"),
+        pytest.param([LOST], (1, 0, 0, 0), id="trades are missing still"),
+        pytest.param([NOTICED, NOTICED._replace(at=FOUND.at)], (0, 0, 0, 0), id="trades were missing for long"),
+        pytest.param([NOTICED, NOTICED], (0, 0, 0, 1), id="trades were missing for a moment"),
+    ],
+)
+def test_the_exchange_s_own_candle_stands_only_where_trades_were_missing(rows, states, found):
+    candles = {
+        (BTC, timeframe): {
+            start: StoredCandle(1, "trades", prices) for start, prices in LEDGER.candles(timeframe, NOON, UNTIL).items()
+        }
+        for timeframe in TIMEFRAMES
+    }
+    minute = LEDGER.candles("1m", NOON, UNTIL)[instant(NOON)]._replace(trade_count=None)
+    candles[BTC, "1m"][instant(NOON)] = StoredCandle(1, "exchange", minute)
+    findings = Findings()
+
+    check_stored(findings, {BTC: LEDGER}, Stored(rows, candles, states), UNTIL)
 
     assert counts(findings) == found
 

@@ -207,12 +207,16 @@ async def test_a_dead_server_s_pid_in_other_hands_counts_as_dead(
     text = (made / "postgresql-18" / "postmaster.pid").read_text()
     await server.stop()
     data = made / "postgresql-18"
-    with subprocess.Popen(["sleep", "60"] if alive else ["true", data]) as holder:
+    # One of another account's does not count for PostgreSQL.
+    owner = {"user": data.stat().st_uid, "group": data.stat().st_gid}
+    with subprocess.Popen(["sleep", "60"] if alive else ["true", data], **owner) as holder:
         if not alive:
             os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
         _, _, rest = text.partition("\n")
         (data / "postmaster.pid").write_text(f"{holder.pid}\n{rest}")
-        shutil.chown(data / "postmaster.pid", data.stat().st_uid, data.stat().st_gid)
+        (data / ".s.PGSQL.5432.lock").write_text(f"{holder.pid}\n{rest}")
+        for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+            shutil.chown(data / name, data.stat().st_uid, data.stat().st_gid)
 
         url = await server.start()
 

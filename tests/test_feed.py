@@ -34,6 +34,7 @@ from tests.builders import BTC_1M, MINUTE, NOON, a_candle, a_record, a_trade
 
 pytestmark = pytest.mark.anyio
 
+ETH_1M = BTC_1M._replace(symbol="ETH-USDT")
 T = TypeVar("T")
 
 
@@ -147,8 +148,16 @@ async def test_forming_candles_come_with_the_position_of_the_last_write(db, feed
 async def test_a_forming_candle_never_follows_its_own_closed_one(db, feed):
     async with following(feed) as events:
         await db.market_data.upsert_candle(minute(1))
-        await db.bus.publish(FormingNews([forming(1), forming(2)]))
-        seen = await take(events, 2)
+        closed = await take(events, 1)
+        delivered = asyncio.Event()
+        with feed.topics.follow([ETH_1M], lambda _: delivered.set()):
+            await db.bus.publish(FormingNews([forming(1), forming(1, symbol=ETH_1M.symbol)]))
+            async with asyncio.timeout(10):
+                await delivered.wait()
+        live = asyncio.create_task(take(events, 1))
+        await asyncio.sleep(0)  # what waits is read before the newer one takes its place
+        await db.bus.publish(FormingNews([forming(2)]))
+        seen = [*closed, *await live]
 
     assert [told(event) for event in seen] == [("CLOSED", 1), ("FORMING", 2)]
 

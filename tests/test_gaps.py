@@ -183,7 +183,7 @@ async def test_the_tape_tells_gaps_too(db, feed):
     await db.tape.insert([a_record(trade_id=10)])
     await leave_open(db)
     await known(feed, 1)
-    expected = TimeRange(a_gap().after, a_gap().before + timedelta(microseconds=1))
+    expected = TimeRange(a_gap().after, a_gap().before + timedelta(milliseconds=1))
 
     async with aclosing(feed.trades("okx", "BTC-USDT", None, 1)) as events:
         snapshot, gap = await take(events, 2)

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from dataclasses import dataclass
+from math import inf
 
 import structlog
 from websockets.client import backoff
@@ -15,8 +16,8 @@ from collector.okx.pace import Pace
 from collector.okx.protocol import Arg, Event, Refused
 from collector.okx.session import Session
 
-STABLE_AFTER = 60.0
-"""A connection that lasted this long was a good one: the next reconnect is quick again."""
+STABLE_AFTER = 10.0
+"""A connection that still tells something after so many seconds is a good one: the next reconnect is quick again."""
 SUBSCRIBED_WITHIN = 15.0
 """Seconds after which a connection takes over, even if the exchange has not answered for every arg."""
 
@@ -24,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 def _quickly_at_first() -> Iterator[float]:
-    for delay in backoff(initial_delay=1.0, min_delay=1.0, max_delay=60.0, factor=2.0):
+    for delay in backoff(initial_delay=1.0, min_delay=1.0, max_delay=30.0, factor=2.0):
         # At random, because all of an exchange's clients lose their connections at once.
         yield delay * random.uniform(0.5, 1.0)  # noqa: S311 -- it need not be unguessable
 
@@ -58,7 +59,7 @@ class OKXStream:
         args: Wanted from the start.
         pace: The process's rate windows.
         delays: Makes the seconds to wait before each reconnect, anew after a stable connection. The first is up to
-            a second; later ones double to a minute, and each is shortened at random by up to a half.
+            a second; later ones double to half a minute, and each is shortened at random by up to a half.
 
     Raises:
         websockets.exceptions.InvalidURI: `url` is no websocket address.
@@ -98,14 +99,16 @@ class OKXStream:
         delays = self._delays()
         while True:
             await self._anything_wanted.wait()
-            began = clock()
             try:
                 try:
                     await self._open()
+                    stable_at = clock() + STABLE_AFTER
                     yield Connected()
                     while self._wanted:
                         connection = self._connections[0]
                         events = await connection.turn()
+                        if connection.session.last_message_at >= stable_at:
+                            delays, stable_at = self._delays(), inf
                         self._unwant(_refused(events))
                         for event in events:
                             yield event
@@ -120,8 +123,6 @@ class OKXStream:
             except (OSError, WebSocketException) as error:
                 reason = f"{type(error).__name__}: {error}"
             yield Disconnected(reason)
-            if clock() - began >= STABLE_AFTER:
-                delays = self._delays()
             await asyncio.sleep(next(delays))
 
     async def subscribe(self, *args: Arg) -> None:

@@ -10,6 +10,7 @@ import psutil
 
 from repos.embedded.account import NAME
 
+SOCKET = ".s.PGSQL.5432"
 _FILE = "postmaster.pid"
 
 
@@ -51,11 +52,13 @@ def running(data: Path) -> psutil.Process | None:
 
 
 def disown(data: Path) -> None:
-    """Have PostgreSQL take the postmaster.pid of a server that does not run for stale, whatever has its pid now.
+    """Have PostgreSQL take what a server that does not run left behind for stale, whatever has its pid now.
 
-    It believes in any living pid, even a zombie's, but for that of its own parent, as we will be. The file must
-    stay: by the rest of it a new server sees that backends of a killed one are still at work on the data.
+    It believes in any living pid, even a zombie's, but for that of its own parent, as we will be. postmaster.pid must
+    stay: by the rest of it a new server sees that backends of a killed one are still at work on the data. The lock on
+    the socket says the pid alone.
     """
+    (data / f"{SOCKET}.lock").unlink(missing_ok=True)
     with os.fdopen(os.open(data / _FILE, os.O_RDWR | os.O_NOFOLLOW), "r+") as file:
         _, rest = file.readline(), file.read()
         file.seek(0)

@@ -23,7 +23,7 @@ from repos.embedded.lock import DataLock
 from repos.errors import DatabaseUnavailable
 
 _POLL = 0.02
-_SOCKET = "/.s.PGSQL.5432"
+_SOCKET = f"/{postmaster.SOCKET}"
 _SOCKET_BYTES = 107
 """The longest path of a Unix socket on Linux."""
 _PLAIN = re.compile(r"[A-Za-z0-9/._+=@~ -]+")
@@ -102,7 +102,7 @@ class EmbeddedPostgres:
             if url := await self._answering():
                 return url
             if not told:
-                log.info("Waiting for the process that owns the database", data_dir=str(self.data_dir))
+                log.warning("Waiting for the process that owns the database", data_dir=str(self.data_dir))
                 told = True
             await asyncio.sleep(_POLL)
         launched = False
@@ -110,7 +110,7 @@ class EmbeddedPostgres:
             url = await self._answering()
             if url and not self._is_parent() and (adopted := postmaster.running(self._data)):
                 self._server = adopted
-                log.info("Adopted the running database", data_dir=str(self.data_dir), pid=adopted.pid)
+                log.warning("Adopted the running database", data_dir=str(self.data_dir), pid=adopted.pid)
             if url:
                 return url
             if not launched and postmaster.running(self._data) is None:

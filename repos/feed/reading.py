@@ -152,8 +152,9 @@ def trades_events(news: News, position: int) -> list[TradesEvent]:
                 trades = [trade for row, trade in zip(ids, trades, strict=True) if row > position]
             return [TradesEvent(tape.exchange, tape.symbol, last, trades)]
         case GapNews(tape=tape, after=after, before=before):
-            # The end is exclusive, and the last missing trade may be of the same moment as the one after it.
-            gap = TimeRange(after, before + timedelta(microseconds=1))
+            # The end is exclusive, and the last missing trade may be of the same moment as the one after it. Moments
+            # are told in milliseconds.
+            gap = TimeRange(after, before + timedelta(milliseconds=1))
             return [TradesEvent(tape.exchange, tape.symbol, position, [], gap)]
     return []
 
