@@ -24,8 +24,8 @@ from repos.embedded.server import EmbeddedPostgres, default_data_dir
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
 
-GRACE = 3
-"""Seconds that open requests and sockets have to end. With what comes after, the whole stays within 5."""
+GRACE = 2
+"""Seconds that open requests and sockets have to end, while the collector flushes. The whole stays within 5."""
 
 
 def settle() -> None:
@@ -114,10 +114,16 @@ async def serve(
             if demo is not None:
                 background.append(tasks.create_task(demo.furnish(db, rest_url, pace)))
             settle()
-            with _on_signal(lambda: setattr(server, "should_exit", True)):
+
+            def stop() -> None:
+                server.should_exit = True
+                app.graphql.stopping.set()
+                for task in background:
+                    task.cancel()
+
+            with _on_signal(stop):
                 await server.serve([listener])
-            for task in background:
-                task.cancel()
+            stop()
 
 
 async def collect(settings: Settings, db: DatabaseOperations, pairs: Collection[Pair]) -> None:

@@ -32,7 +32,6 @@ class WireConnections:
         self._free: asyncio.LifoQueue[asyncpg.Connection | None] = asyncio.LifoQueue()
         for _ in range(size):
             self._free.put_nowait(None)
-        self._open: set[asyncpg.Connection] = set()
 
     async def fetch(
         self, statement: Hot, parameters: dict[str, Any], record_class: type[asyncpg.Record] | None = None
@@ -55,12 +54,6 @@ class WireConnections:
         self._give_back(connection, keep=True)
         return rows
 
-    def close(self) -> None:
-        """Close all; readers that wait for an answer get an error."""
-        for connection in self._open:
-            connection.terminate()
-        self._open.clear()
-
     async def _taken(self) -> asyncpg.Connection:
         if self._free.empty():
             async with asyncio.timeout(self._patience):
@@ -69,10 +62,8 @@ class WireConnections:
             connection = self._free.get_nowait()
         if connection is not None and not connection.is_closed():
             return connection
-        self._open.discard(connection)
         try:
             connection = await self._connect()
-            self._open.add(connection)
             await _leave_values_alone(connection)
         except BaseException:
             self._give_back(connection, keep=False)
@@ -81,7 +72,6 @@ class WireConnections:
 
     def _give_back(self, connection: asyncpg.Connection | None, *, keep: bool) -> None:
         if connection is not None and not keep:
-            self._open.discard(connection)
             connection.terminate()
         self._free.put_nowait(connection if keep else None)
 
