@@ -52,5 +52,5 @@ async def hot_transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]
             await transaction.commit()
         finally:
             if driver.is_in_transaction():
-                # It failed or was cancelled. A rollback would wait for a server, which may be the very thing that is gone.
+                # It failed or was cancelled. A rollback would wait for a server, which may be what is gone.
                 driver.terminate()

@@ -28,26 +28,29 @@ class Served:
         self.address = address
         self._log = log
 
+    def said(self) -> str:
+        """Its log."""
+        return self._log.read_text()
+
     async def ended(self, since: float) -> float:
         """Seconds from then (of the monotonic clock) to its end, which is a good one."""
         async with asyncio.timeout(15):
             code = await self.process.wait()
         took = time.monotonic() - since
-        said = self._log.read_text()
-        assert code == 0, said
-        assert "Traceback" not in said, said
+        assert code == 0, self.said()
+        assert "Traceback" not in self.said(), self.said()
         return took
 
 
 @asynccontextmanager
-async def serving(folder: Path, database_url: str, exchange: Simulator) -> AsyncIterator[Served]:
-    """A server that follows trades and 1s candles; killed at the end, if it still runs."""
+async def serving(folder: Path, database_url: str, exchange: Simulator, before: str = "") -> AsyncIterator[Served]:
+    """A server that follows trades and 1s candles; killed at the end, if it still runs. `before` is run in it first."""
     (folder / "okx_config.json").write_text(json.dumps({"trading_pairs": [{"symbol": BTC, "timeframes": ["1s"]}]}))
     variables = {"DATABASE_URL": database_url, "OKX_REST_URL": exchange.rest_url, "OKX_WS_URL": exchange.ws_url}
     log = folder / "log"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "candleql", "serve", "--port", "0",
+            sys.executable, "-c", f"{before}\nfrom candleql.cli import main\nmain()", "serve", "--port", "0",
             cwd=folder, env=os.environ | variables, stdout=asyncio.subprocess.PIPE, stderr=output,
         )  # fmt: skip
     try:

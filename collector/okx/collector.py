@@ -221,9 +221,10 @@ class OKXCollector:
     async def _write(self) -> None:
         """Store what arrives in batches: whatever came while the last one was written."""
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(TICK):
-                    self._batch.append(await self._inbox.get())
+            if not self._batch:  # otherwise the last one is still to be stored
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(TICK):
+                        self._batch.append(await self._inbox.get())
             try:
                 await self._store()
                 if self._inbox.empty():
