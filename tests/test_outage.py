@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
@@ -59,7 +59,7 @@ async def hear_until(client: Socket, trade_id: int) -> list[int]:
 
 async def until_stored(url: str, expected: list[Trade]) -> None:
     async with DatabaseOperations(url) as db, asyncio.timeout(15):
-        span = expected[0].timestamp, expected[-1].timestamp + (expected[-1].timestamp - expected[-2].timestamp)
+        span = expected[0].timestamp, expected[-1].timestamp + timedelta(milliseconds=1)
         while (await db.tape.between("okx", BTC, *span))[: len(expected)] != expected:
             await asyncio.sleep(0.05)
 
