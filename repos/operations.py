@@ -37,6 +37,8 @@ Logger = logging.Logger | structlog.typing.FilteringBoundLogger
 _CONNECT_SECONDS = 10.0
 _CHECK_SECONDS = 5.0
 _CLOSE_SECONDS = 0.5
+_ANSWER_SECONDS = 60.0
+"""A statement that has no answer by then counts as failed: the server may be gone without a word."""
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
@@ -69,7 +71,7 @@ class DatabaseOperations:
 
         Up to `pool_size` connections stay open and `max_overflow` more are opened when all are in use; a caller waits
         `pool_timeout` seconds for one; none serves longer than `pool_recycle` seconds. What is printed as it is stored
-        is read on up to `pool_size` others.
+        is read on up to `pool_size` others, which have as long to answer.
 
         Raises:
             InvalidValue: The URL is not PostgreSQL's.
@@ -177,7 +179,9 @@ class DatabaseOperations:
 
     async def _connect(self) -> asyncpg.Connection:
         url = await self._ready()
-        connection = await asyncpg.connect(url, timeout=_CONNECT_SECONDS, connection_class=_Connection)
+        connection = await asyncpg.connect(
+            url, timeout=_CONNECT_SECONDS, command_timeout=_ANSWER_SECONDS, connection_class=_Connection
+        )
         self._connections.add(connection)
         return connection
 

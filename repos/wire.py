@@ -25,7 +25,8 @@ class WireConnections:
         patience: float,
         log: Callable[[str], None] | None = None,
     ) -> None:
-        """`connect` opens one; a caller waits `patience` seconds for one that is free; `log` is told each statement."""
+        """`connect` opens one; a caller waits `patience` seconds for one that is free, and as long for its rows; `log` is
+        told each statement."""
         self._connect = connect
         self._patience = patience
         self._log = log
@@ -46,7 +47,9 @@ class WireConnections:
         arguments = statement.arguments(parameters)
         connection = await self._taken()
         try:
-            rows: list[Any] = await connection.fetch(statement.text, *arguments, record_class=record_class)
+            rows: list[Any] = await connection.fetch(
+                statement.text, *arguments, timeout=self._patience, record_class=record_class
+            )
         except BaseException as error:
             # One whose reader was cancelled would keep the next one waiting.
             self._give_back(connection, keep=isinstance(error, asyncpg.PostgresError) and not connection.is_closed())
