@@ -46,6 +46,10 @@ def database(settings: Settings, data_dir: Path | None) -> DatabaseOperations:
     return DatabaseOperations(EmbeddedPostgres(data_dir or default_data_dir(os.environ)), log_sql=settings.debug)
 
 
+UNREAD = 60
+"""Seconds after which the system drops a connection whose client takes nothing of what is written for it."""
+
+
 class _Server(uvicorn.Server):
     """uvicorn, whose signals are ours, and which says when it answers."""
 
@@ -70,9 +74,13 @@ def bind(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
         raise UserError(f"can't listen on {host} port {port}: {error}; choose another with --host, --port") from error
+    # Connections inherit it. What is written is kept for ever otherwise, even after they are closed.
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD * 1000)
+    return listener
 
 
 async def serve(

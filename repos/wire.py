@@ -25,7 +25,7 @@ class WireConnections:
         patience: float,
         log: Callable[[str], None] | None = None,
     ) -> None:
-        """`connect` opens one; a caller waits `patience` seconds for one that is free, and as long for its rows; `log` is
+        """`connect` opens one; a caller waits `patience` seconds for one that is free, and as long for rows; `log` is
         told each statement."""
         self._connect = connect
         self._patience = patience
