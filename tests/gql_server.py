@@ -20,8 +20,8 @@ WAIT = 10.0
 """Seconds after which a test gives up on a message."""
 
 
-def an_app(db, feed, collected=(BTC_1M,), **more):
-    return create_app(db, feed, collected=collected, bot_heartbeat_timeout=timedelta(seconds=60), **more)
+def an_app(db, feed, collected=(BTC_1M,), bot_heartbeat_timeout=timedelta(seconds=60), **more):
+    return create_app(db, feed, collected=collected, bot_heartbeat_timeout=bot_heartbeat_timeout, **more)
 
 
 @asynccontextmanager
