@@ -39,7 +39,7 @@ TIME_EVERY = 60.0
 INSTRUMENTS_EVERY = 24 * 3600.0
 INSTRUMENTS_RETRY = 60.0
 DATABASE_RETRY = 1.0
-FLUSH_WITHIN = 2.5
+FLUSH_WITHIN = 2.0
 LOOK_BACK = timedelta(hours=1)
 """Candles up to this long are folded from trades at once, those before the start read back; of longer ones the first is
 the exchange's."""

@@ -23,7 +23,7 @@ from repos.embedded.lock import DataLock
 from repos.errors import DatabaseUnavailable
 
 _POLL = 0.02
-STOPS_WITHIN = 2.5
+STOPS_WITHIN = 1.5
 """Seconds that a server has to end. One that is frozen ends once it runs again; the next owner waits for it."""
 _SOCKET = "/.s.PGSQL.5432"
 _SOCKET_BYTES = 107
