@@ -5,7 +5,7 @@ import time
 
 import uvloop
 
-from bench import answers, ingest, latency, layers, sockets, startup, storm
+from bench import answers, ingest, latency, layers, sleepers, sockets, startup, storm
 from bench.cores import pin
 from bench.database import SYMBOLS, a_database
 from bench.table import head, line, machine
@@ -22,6 +22,8 @@ async def _measure(quick: bool) -> None:
         async for row in ingest.measure(url, 2.0 if quick else 10.0, 30_000 if quick else 100_000):
             print(line(row), flush=True)
         async for row in sockets.measure(url, 1.0 if quick else 4.0, 1 if quick else 3):
+            print(line(row), flush=True)
+        async for row in sleepers.measure(url, 5.0 if quick else 30.0, 500):
             print(line(row), flush=True)
         async for row in latency.measure(url, 2.0 if quick else 10.0):
             print(line(row), flush=True)

@@ -82,7 +82,7 @@ async def _raw(topics: int) -> None:
 async def _ours(topics: int, url: str, *, stock: bool) -> None:
     async with DatabaseOperations(url) as db, Feed(db) as feed:
         timeout = timedelta(minutes=1)
-        app = create_app(db, feed, collected=(), bot_heartbeat_timeout=timeout)
+        app: Starlette = create_app(db, feed, collected=(), bot_heartbeat_timeout=timeout)
         if stock:
             view = _Stock(schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL])
             view.resources = Resources(db, feed, (), timeout)

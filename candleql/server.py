@@ -24,8 +24,8 @@ from repos.embedded.server import EmbeddedPostgres, default_data_dir
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
 
-GRACE = 3
-"""Seconds that open requests and sockets have to end. With what comes after, the whole stays within 5."""
+GRACE = 2
+"""Seconds that open requests and sockets have to end, while the collector flushes. The whole stays within 5."""
 
 
 def settle() -> None:
@@ -44,6 +44,10 @@ def database(settings: Settings, data_dir: Path | None) -> DatabaseOperations:
     if data_dir is None and url is not None:
         return DatabaseOperations(url, listen_url=settings.database_listen_url, log_sql=settings.debug)
     return DatabaseOperations(EmbeddedPostgres(data_dir or default_data_dir(os.environ)), log_sql=settings.debug)
+
+
+UNREAD = 60
+"""Seconds after which the system drops a connection whose client takes nothing of what is written for it."""
 
 
 class _Server(uvicorn.Server):
@@ -70,9 +74,13 @@ def bind(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
         raise UserError(f"can't listen on {host} port {port}: {error}; choose another with --host, --port") from error
+    # Connections inherit it. What is written is kept for ever otherwise, even after they are closed.
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD * 1000)
+    return listener
 
 
 async def serve(
@@ -114,10 +122,16 @@ async def serve(
             if demo is not None:
                 background.append(tasks.create_task(demo.furnish(db, rest_url, pace)))
             settle()
-            with _on_signal(lambda: setattr(server, "should_exit", True)):
+
+            def stop() -> None:
+                server.should_exit = True
+                app.graphql.stopping.set()
+                for task in background:
+                    task.cancel()
+
+            with _on_signal(stop):
                 await server.serve([listener])
-            for task in background:
-                task.cancel()
+            stop()
 
 
 async def collect(settings: Settings, db: DatabaseOperations, pairs: Collection[Pair]) -> None:

@@ -50,7 +50,7 @@ def create_app(
     collected: Collection[Series],
     bot_heartbeat_timeout: timedelta,
     show_path: bool = False,
-) -> Starlette:
+) -> App:
     """The application over an open database and a running feed, which stay their maker's to close.
 
     `collected` are the series that collectors are configured to follow: markets shows them before their first candle.

@@ -1,12 +1,14 @@
 """Strawberry's view of HTTP, server-sent events and graphql-transport-ws, where ours differs."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NoReturn, cast
 
 import orjson
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
@@ -39,6 +41,28 @@ def refusal(status: int, message: str, **extensions: str) -> Response:
     return json_response({"errors": [{"message": message, "extensions": extensions}]}, status)
 
 
+class _Stream(StreamingResponse):
+    """Server-sent events. Without `complete`, so that clients come back, they end when the server stops."""
+
+    def __init__(self, events: AsyncIterator[str], headers: Mapping[str, str], stopping: asyncio.Event) -> None:
+        super().__init__(events, headers=headers)
+        self._stopping = stopping
+
+    async def stream_response(self, send: Send) -> None:
+        streaming = asyncio.create_task(super().stream_response(send))
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait((streaming, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            streaming.cancel()
+            stopping.cancel()
+            await asyncio.wait((streaming, stopping))
+        if streaming.cancelled():
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            streaming.result()
+
+
 class GraphQLView(GraphQL[Context, None]):
     graphql_transport_ws_handler_class = Conversation  # type: ignore[assignment]  # ours shares executions
 
@@ -47,6 +71,8 @@ class GraphQLView(GraphQL[Context, None]):
         self._resources = resources
         self._show_path = show_path
         self.broadcasts = Broadcasts()
+        self.stopping = asyncio.Event()
+        """When it is set, all streams of server-sent events end."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -133,6 +159,15 @@ class GraphQLView(GraphQL[Context, None]):
         if self._show_path:
             response.headers[PATH_HEADER.decode()] = str(context.path)
         return result
+
+    async def create_streaming_response(
+        self,
+        request: Request | WebSocket,  # noqa: ARG002
+        stream: Callable[[], AsyncIterator[str]],
+        sub_response: Response,  # noqa: ARG002
+        headers: Mapping[str, str],
+    ) -> Response:
+        return _Stream(stream(), headers, self.stopping)
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
         data = cast("GraphQLRequestData", await super().parse_http_body(request))  # parse_json lets no batch through

@@ -407,9 +407,14 @@ class Bot:
     def series(self) -> Series:
         return Series(self.exchange, self.symbol, self.timeframe)
 
+    @property
+    def last_sign(self) -> datetime:
+        """The last sign of life: a heartbeat or, before the first, a change."""
+        return self.last_heartbeat or self.updated_at
+
     def is_stale(self, now: datetime, timeout: timedelta) -> bool:
-        """Whether it is active and gave no sign of life within `timeout`; before the first, since its change."""
-        return self.status is BotStatus.ACTIVE and (self.last_heartbeat or self.updated_at) < now - timeout
+        """Whether it is active and gave no sign of life within `timeout`."""
+        return self.status is BotStatus.ACTIVE and self.last_sign < now - timeout
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,9 +45,12 @@ async def hot_transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]
     """
     async with engine.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
+        transaction = driver.transaction()
         try:
-            async with driver.transaction():
-                yield connection
+            await transaction.start()
+            yield connection
+            await transaction.commit()
         finally:
-            if driver.is_in_transaction():  # the end was cancelled or failed: what is locked must not stay so
+            if driver.is_in_transaction():
+                # It failed or was cancelled. A rollback would wait for a server, which may be what is gone.
                 driver.terminate()

@@ -4,8 +4,10 @@ import asyncio
 import logging
 import os
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
 import asyncpg
 import sqlalchemy as sa
@@ -34,6 +36,16 @@ Logger = logging.Logger | structlog.typing.FilteringBoundLogger
 
 _CONNECT_SECONDS = 10.0
 _CHECK_SECONDS = 5.0
+_CLOSE_SECONDS = 0.5
+_ANSWER_SECONDS = 60.0
+"""A statement that has no answer by then counts as failed: the server may be gone without a word."""
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
+        """End it in a moment. The driver would wait for a server that is frozen or out of reach."""
+        with suppress(TimeoutError):
+            await super().close(timeout=_CLOSE_SECONDS)
 
 
 class DatabaseOperations:
@@ -59,7 +71,7 @@ class DatabaseOperations:
 
         Up to `pool_size` connections stay open and `max_overflow` more are opened when all are in use; a caller waits
         `pool_timeout` seconds for one; none serves longer than `pool_recycle` seconds. What is printed as it is stored
-        is read on up to `pool_size` others.
+        is read on up to `pool_size` others, which have as long to answer.
 
         Raises:
             InvalidValue: The URL is not PostgreSQL's.
@@ -70,6 +82,7 @@ class DatabaseOperations:
         self._preparing = asyncio.Lock()
         self._migrated = False
         self._closed = False
+        self._connections: WeakSet[asyncpg.Connection] = WeakSet()
         self.engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=self._connect,
@@ -120,7 +133,9 @@ class DatabaseOperations:
         """Close the connections, and stop the embedded server if this process owns it; again is fine."""
         self._closed = True
         try:
-            self._wire.close()
+            # One after the other they would wait long for a server that is frozen or out of reach.
+            for connection in list(self._connections):
+                connection.terminate()
             await self.engine.dispose()
         finally:
             if isinstance(self._database, EmbeddedPostgres):
@@ -163,7 +178,12 @@ class DatabaseOperations:
         return await asyncpg.connect(self._listen_url or url, timeout=_CONNECT_SECONDS)
 
     async def _connect(self) -> asyncpg.Connection:
-        return await asyncpg.connect(await self._ready(), timeout=_CONNECT_SECONDS)
+        url = await self._ready()
+        connection = await asyncpg.connect(
+            url, timeout=_CONNECT_SECONDS, command_timeout=_ANSWER_SECONDS, connection_class=_Connection
+        )
+        self._connections.add(connection)
+        return connection
 
     async def _ready(self) -> str:
         """The URL of the database, which is up and migrated."""

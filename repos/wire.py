@@ -25,14 +25,14 @@ class WireConnections:
         patience: float,
         log: Callable[[str], None] | None = None,
     ) -> None:
-        """`connect` opens one; a caller waits `patience` seconds for one that is free; `log` is told each statement."""
+        """`connect` opens one; a caller waits `patience` seconds for one that is free, and as long for rows; `log` is
+        told each statement."""
         self._connect = connect
         self._patience = patience
         self._log = log
         self._free: asyncio.LifoQueue[asyncpg.Connection | None] = asyncio.LifoQueue()
         for _ in range(size):
             self._free.put_nowait(None)
-        self._open: set[asyncpg.Connection] = set()
 
     async def fetch(
         self, statement: Hot, parameters: dict[str, Any], record_class: type[asyncpg.Record] | None = None
@@ -47,19 +47,15 @@ class WireConnections:
         arguments = statement.arguments(parameters)
         connection = await self._taken()
         try:
-            rows: list[Any] = await connection.fetch(statement.text, *arguments, record_class=record_class)
+            rows: list[Any] = await connection.fetch(
+                statement.text, *arguments, timeout=self._patience, record_class=record_class
+            )
         except BaseException as error:
             # One whose reader was cancelled would keep the next one waiting.
             self._give_back(connection, keep=isinstance(error, asyncpg.PostgresError) and not connection.is_closed())
             raise
         self._give_back(connection, keep=True)
         return rows
-
-    def close(self) -> None:
-        """Close all; readers that wait for an answer get an error."""
-        for connection in self._open:
-            connection.terminate()
-        self._open.clear()
 
     async def _taken(self) -> asyncpg.Connection:
         if self._free.empty():
@@ -69,10 +65,8 @@ class WireConnections:
             connection = self._free.get_nowait()
         if connection is not None and not connection.is_closed():
             return connection
-        self._open.discard(connection)
         try:
             connection = await self._connect()
-            self._open.add(connection)
             await _leave_values_alone(connection)
         except BaseException:
             self._give_back(connection, keep=False)
@@ -81,7 +75,6 @@ class WireConnections:
 
     def _give_back(self, connection: asyncpg.Connection | None, *, keep: bool) -> None:
         if connection is not None and not keep:
-            self._open.discard(connection)
             connection.terminate()
         self._free.put_nowait(connection if keep else None)
 

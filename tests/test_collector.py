@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import stamina
 from structlog.testing import capture_logs
 
 from collector import pipeline
@@ -17,7 +18,7 @@ from collector.okx import session, watchdog
 from collector.okx.collector import OKXCollector
 from collector.okx.pace import Pace
 from collector.okx.repair import Repair
-from collector.okx.rest import OKXRest
+from collector.okx.rest import ATTEMPTS, OKXRest
 from collector.okx.simulator.faults import Answer, RestFault
 from collector.okx.simulator.instruments import INSTRUMENTS
 from collector.okx.simulator.rows import single
@@ -370,7 +371,8 @@ async def test_an_exchange_that_is_away_for_a_while_is_waited_for(exchange, db, 
     repair = Repair([BTC], db, rest)
 
     repair.report(Gap("okx", BTC, trades[0].trade_id, trades[9].trade_id, start, trades[9].timestamp))
-    await _until(repair, db.tape.insert, lambda: db.tape.has("okx", BTC, trades[0].trade_id))
+    with stamina.set_testing(True, attempts=ATTEMPTS):
+        await _until(repair, db.tape.insert, lambda: db.tape.has("okx", BTC, trades[0].trade_id))
 
     assert repair.open_gaps() == {BTC: 0}
 

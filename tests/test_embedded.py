@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from repos.embedded import postmaster
+from repos.embedded import server as server_module
 from repos.embedded.account import Account, server_account
 from repos.embedded.binaries import binaries
 from repos.embedded.server import EmbeddedPostgres, default_data_dir
@@ -156,6 +157,25 @@ async def test_a_server_that_died_is_started_anew(server: EmbeddedPostgres, made
     url = await server.start()
 
     assert pid_of(made) != died
+    assert await ask(url, "SELECT 1") == 1
+
+
+async def test_a_frozen_server_is_not_waited_for_and_the_next_owner_starts_another(
+    server: EmbeddedPostgres, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "STOPS_WITHIN", 0.1)
+    await server.start()
+    frozen = pid_of(made)
+    os.kill(frozen, signal.SIGSTOP)
+
+    async with asyncio.timeout(5):
+        await server.stop()
+    monkeypatch.undo()
+    starting = asyncio.create_task(server.start())
+    os.kill(frozen, signal.SIGCONT)
+    url = await starting
+
+    assert pid_of(made) != frozen
     assert await ask(url, "SELECT 1") == 1
 
 

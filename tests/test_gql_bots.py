@@ -1,10 +1,17 @@
 """Bots over the API: pages, changes, conflicts and candles in batches."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
+from repos.feed import receiver
+from repos.feed.hub import Feed
 from tests.builders import MINUTE, NOON, a_candle
 from tests.conftest import selects
-from tests.gql_server import Client, an_app
+from tests.gql_server import Client, Socket, an_app, graphql_ws, running
 
 pytestmark = pytest.mark.anyio
 
@@ -211,3 +218,83 @@ async def test_every_bad_bot_is_refused_by_the_name_of_its_field(client):
 
         assert code == "BAD_USER_INPUT", changes
         assert message.startswith(f"input.{next(iter(changes))}: "), changes
+
+
+OVERDUE = timedelta(seconds=0.8)
+HEARTBEAT = "mutation ($id: ID!) { recordHeartbeat(botId: $id) { bot { lastHeartbeat } } }"
+SUBSCRIBE = "subscription { bots { kind bot { id name isStale version } } }"
+
+
+@asynccontextmanager
+async def following(feed: Feed, app, count: int = 1) -> AsyncIterator[list[Socket]]:
+    """So many clients that follow the bots."""
+    async with running(app) as address, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(graphql_ws(address)) for _ in range(count)]
+        for client in clients:
+            await client.subscribe(SUBSCRIBE)
+        async with asyncio.timeout(10):
+            while feed.topics.followers < count:
+                await asyncio.sleep(0)
+        yield clients
+
+
+async def heard(client: Socket, count: int):
+    events = [(await client.event())["bots"] for _ in range(count)]
+    assert all(event["bot"]["isStale"] for event in events if event["kind"] == "STALE")
+    return [(event["kind"], event["bot"]["name"]) for event in events]
+
+
+@pytest.fixture
+async def impatient(db, monkeypatch) -> AsyncIterator[Feed]:
+    """A feed that looks all the time, and for which a bot is OVERDUE soon."""
+    monkeypatch.setattr(receiver, "TICK", 0.05)
+    async with Feed(db, bot_heartbeat_timeout=OVERDUE) as feed:
+        yield feed
+
+
+async def test_an_overdue_heartbeat_is_told_once_and_again_when_the_bot_has_come_back_and_fallen_silent(db, impatient):
+    app = an_app(db, impatient, bot_heartbeat_timeout=OVERDUE)
+    async with Client(app) as client, following(impatient, app) as [follower]:
+        one = (await client.ask(CREATE, input=a_bot(name="One", status="ACTIVE")))["createBot"]["bot"]["id"]
+        await client.ask(HEARTBEAT, id=one)
+        first = await heard(follower, 3)
+        await client.ask(UPDATE, id=one, input={"name": "1"})
+        # When this one is overdue many a look has found the other so.
+        await client.ask(CREATE, input=a_bot(name="Two", status="ACTIVE"))
+        then = await heard(follower, 3)
+        await client.ask(HEARTBEAT, id=one)
+        again = await heard(follower, 2)
+
+    assert first == [("CREATED", "One"), ("UPDATED", "One"), ("STALE", "One")]
+    assert then == [("UPDATED", "1"), ("CREATED", "Two"), ("STALE", "Two")]
+    assert again == [("UPDATED", "1"), ("STALE", "1")]
+
+
+async def test_a_bot_that_was_overdue_before_the_server_started_is_told_to_the_first_who_follows(db, impatient):
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    fields = {"strategy_name": "mean", "symbol": "BTC-USDT", "timeframe": "1m", "last_heartbeat": long_ago}
+    await db.bots.add(fields | {"name": "Forgotten", "status": "active"})
+    await db.bots.add(fields | {"name": "Asleep", "status": "paused"})
+
+    async with following(impatient, an_app(db, impatient)) as [follower]:
+        events = await heard(follower, 1)
+
+    assert events == [("STALE", "Forgotten")]
+
+
+async def test_of_two_writers_of_one_version_one_wins_and_one_gets_a_conflict_and_all_hear_of_one_change(db, feed):
+    app = an_app(db, feed)
+    async with Client(app) as client, following(feed, app, 2) as followers:
+        bot = (await client.ask(CREATE, input=a_bot()))["createBot"]["bot"]
+        changes = [{"status": status} for status in ("PAUSED", "ERROR")]
+        answers = await asyncio.gather(*(client.post(UPDATE, id=bot["id"], version=1, input=each) for each in changes))
+        await client.ask("mutation ($id: ID!) { deleteBot(id: $id) { deleted } }", id=bot["id"])
+        events = [[(await follower.event())["bots"] for _ in range(3)] for follower in followers]
+
+    [refused] = [error["extensions"]["code"] for answer in answers for error in answer.get("errors", [])]
+    [won] = [answer["data"]["updateBot"]["bot"] for answer in answers if "errors" not in answer]
+    assert refused == "CONFLICT"
+    assert won["version"] == 2
+    for heard_by_one in events:
+        told = [(event["kind"], event["bot"]["version"]) for event in heard_by_one]
+        assert told == [("CREATED", 1), ("UPDATED", 2), ("DELETED", 2)]

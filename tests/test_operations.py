@@ -14,7 +14,7 @@ from repos.domain import InvalidValue
 from repos.embedded.server import EmbeddedPostgres
 from repos.errors import DatabaseOperationError, DatabaseUnavailable
 from repos.operations import DatabaseOperations, get_database_operations
-from tests.builders import NOON, a_candle, a_record
+from tests.builders import BTC_1M, NOON, a_candle, a_record
 from tests.conftest import FAST, a_database, a_folder
 
 pytestmark = pytest.mark.anyio
@@ -219,6 +219,17 @@ async def test_a_full_pool_is_told_as_unavailable(database_url: str) -> None:
             await db.bots.count()
 
     assert (health.connected, health.pool_size, health.pool_in_use) == (False, 1, 1)
+
+
+async def test_a_database_too_slow_to_answer_a_page_is_unavailable(database_url: str, db: DatabaseOperations) -> None:
+    async with DatabaseOperations(database_url, pool_timeout=0.1) as slow, db.engine.connect() as connection:
+        await connection.exec_driver_sql("LOCK TABLE market_data IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(DatabaseUnavailable, match="reading the newest"):
+            await slow.market_data.stored.newest([BTC_1M])
+        await connection.rollback()
+        found = await slow.market_data.stored.newest([BTC_1M])
+
+    assert found == {}
 
 
 async def test_health_tells_latency_and_pool(db: DatabaseOperations) -> None:

@@ -83,7 +83,7 @@ STEPS = st.lists(WRITES | READS | st.sampled_from([("lose", None), ("settle", No
 async def test_any_interleaving_of_writes_losses_and_reads_is_answered_as_by_the_database(db, feed, elsewhere):
     found: list[list] = []
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(STEPS)
     def collect(steps):
         found.append(steps)

@@ -39,7 +39,7 @@ TIME_EVERY = 60.0
 INSTRUMENTS_EVERY = 24 * 3600.0
 INSTRUMENTS_RETRY = 60.0
 DATABASE_RETRY = 1.0
-FLUSH_WITHIN = 4.0
+FLUSH_WITHIN = 2.0
 LOOK_BACK = timedelta(hours=1)
 """Candles up to this long are folded from trades at once, those before the start read back; of longer ones the first is
 the exchange's."""
@@ -221,9 +221,10 @@ class OKXCollector:
     async def _write(self) -> None:
         """Store what arrives in batches: whatever came while the last one was written."""
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(TICK):
-                    self._batch.append(await self._inbox.get())
+            if not self._batch:  # otherwise the last one is still to be stored
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(TICK):
+                        self._batch.append(await self._inbox.get())
             try:
                 await self._store()
                 if self._inbox.empty():

@@ -23,6 +23,8 @@ from repos.embedded.lock import DataLock
 from repos.errors import DatabaseUnavailable
 
 _POLL = 0.02
+STOPS_WITHIN = 1.5
+"""Seconds that a server has to end. One that is frozen ends once it runs again; the next owner waits for it."""
 _SOCKET = f"/{postmaster.SOCKET}"
 _SOCKET_BYTES = 107
 """The longest path of a Unix socket on Linux."""
@@ -92,7 +94,7 @@ class EmbeddedPostgres:
             return self._url
 
     async def stop(self) -> None:
-        """Stop the server if we own it, and wait for its end; again is fine."""
+        """Stop the server if we own it, and wait STOPS_WITHIN seconds at most for its end; again is fine."""
         async with self._busy:
             await asyncio.to_thread(self._end)
 
@@ -202,11 +204,15 @@ class EmbeddedPostgres:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     # "Fast shutdown": open transactions are rolled back, and the data is left clean.
                     self._server.send_signal(signal.SIGINT)
-                    self._server.wait()
+                    try:
+                        self._server.wait(STOPS_WITHIN)
+                    except (subprocess.TimeoutExpired, psutil.TimeoutExpired):
+                        log.warning("The database is still stopping", data_dir=str(self.data_dir))
                 if named is not None and named.sockets is not None and named.sockets != self._data:
                     with contextlib.suppress(OSError):
                         named.sockets.rmdir()
-            self._server = None
+            if not self._is_parent():  # whose end is still to come
+                self._server = None
             self._lock.release()
             atexit.unregister(self._end)
 

@@ -59,7 +59,7 @@ class Receiver:
         self._token = secrets.token_hex(8)
         self._heard_at: float | None = None
         self._feeds: dict[str, tuple[datetime, list[FeedHealth]]] = {}
-        self._stale: dict[int, tuple[int, datetime | None]] = {}
+        self._stale: dict[int, datetime] = {}
         self._providers: list[Callable[[Series], Candle | None]] = []
         self.topics = Topics(self._opened)
         candles = db.market_data
@@ -246,6 +246,6 @@ class Receiver:
         """Tell once of each bot that fell silent; another sign of life makes it news again."""
         silent = await self._db.bots.silent(datetime.now(UTC) - self._bot_timeout)
         for bot in silent:
-            if self._stale.get(bot.id) != (bot.version, bot.last_heartbeat):
+            if self._stale.get(bot.id) != bot.last_sign:
                 self.topics.deliver(BotNews(BotEventKind.STALE, bot))
-        self._stale = {bot.id: (bot.version, bot.last_heartbeat) for bot in silent}
+        self._stale = {bot.id: bot.last_sign for bot in silent}
