@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from collector.okx import repair as repair_module
+from collector.okx.look_back import LookBack
 from collector.okx.pace import Pace
 from collector.okx.repair import Repair
 from collector.okx.rest import OKXRest
@@ -136,6 +137,17 @@ async def test_what_the_exchange_has_no_more_is_all_that_stays(db):
         left = await db.gaps.of("okx", [BTC])
 
     assert left == [Gap("okx", BTC, 11, 17, gap.after, NOON)]
+
+
+async def test_a_look_back_is_stored_before_the_first_trade_of_its_symbol(db, rest):
+    look_back = LookBack(db, Repair([BTC], db, rest), {BTC: [Timeframe("1m"), Timeframe("1d")]})
+    first = a_record(trade_id=20, timestamp=NOON + timedelta(seconds=90))
+
+    await look_back.before([first], NOON + timedelta(seconds=91))
+
+    assert await db.gaps.of("okx", [BTC]) == [
+        Gap("okx", BTC, 0, 19, NOON + timedelta(seconds=60), NOON + timedelta(seconds=90))
+    ]
 
 
 async def test_a_candle_in_a_gap_is_not_final_until_a_later_start_recovers_it(exchange, db, feed):

@@ -11,6 +11,7 @@ from typing import Self
 import structlog
 
 from collector.okx.channels import BUSINESS, PUBLIC, Channels
+from collector.okx.look_back import LookBack
 from collector.okx.pace import Pace
 from collector.okx.protocol import EXCHANGE, Arg, Malformed, Notice, Points, Refused, Subscribed, Trades
 from collector.okx.reconcile import MINUTE, Reconciliation
@@ -20,7 +21,7 @@ from collector.okx.stream import Disconnected, OKXStream
 from collector.okx.watchdog import Watchdog
 from collector.pipeline import Pipeline
 from collector.tracker import Live
-from repos.domain import DataType, Gap, Timeframe, TradeRecord
+from repos.domain import DataType, Timeframe
 from repos.errors import DatabaseOperationError
 from repos.feed.hub import Feed
 from repos.feed.news import FeedHealthNews
@@ -40,9 +41,6 @@ INSTRUMENTS_EVERY = 24 * 3600.0
 INSTRUMENTS_RETRY = 60.0
 DATABASE_RETRY = 1.0
 FLUSH_WITHIN = 4.0
-LOOK_BACK = timedelta(hours=1)
-"""Candles up to this long are folded from trades at once, those before the start read back; of longer ones the first is
-the exchange's."""
 _BATCH = 2_000
 _WAITING = 4_000
 """Frames kept for a slow database. Then nothing more is read, and what the exchange drops is recovered by id."""
@@ -98,7 +96,6 @@ class OKXCollector:
         self._channels = Channels.split(self.symbols, followed)
         self._inbox: asyncio.Queue[Trades | Points] = asyncio.Queue(_WAITING)
         self._batch: list[Trades | Points] = []
-        self._known: set[str] = set()
         self._ahead = timedelta(0)
         self._changed = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -151,6 +148,7 @@ class OKXCollector:
                 feed = await stack.enter_async_context(Feed(self._db))
             rest = await stack.enter_async_context(OKXRest(self._rest_url, pace=self._pace))
             self._repair = Repair(self.symbols, self._db, rest)
+            self._look_back = LookBack(self._db, self._repair, self._timeframes)
             live = Live(datetime.now(UTC), self._repair.report)
             timeframes = self._timeframes.__getitem__
             self._pipeline = Pipeline(self._db, timeframes, live=live, force_update=self._force_update)
@@ -238,7 +236,7 @@ class OKXCollector:
         records = [record for event in self._batch if isinstance(event, Trades) for record in event.records]
         points = [point for event in self._batch if isinstance(event, Points) for point in event.points]
         if records:
-            await self._look_back(records)
+            await self._look_back.before(records, self._now())
             await self._pipeline.add(records)
         if points:
             await self._db.raw_trades.insert_points(points)
@@ -251,19 +249,6 @@ class OKXCollector:
                     await self._store()
         except (TimeoutError, DatabaseOperationError) as error:
             log.warning("Stopped before all was stored; the next start recovers it", reason=str(error))
-
-    async def _look_back(self, records: Sequence[TradeRecord]) -> None:
-        """Ask for the trades since the hour's beginning, of a symbol that was never followed before."""
-        for symbol in {record.trade.symbol for record in records} - self._known:
-            trade = min((r.trade for r in records if r.trade.symbol == symbol), key=lambda trade: trade.trade_id)
-            if await self._db.tape.last(EXCHANGE, symbol) is None:
-                # The first push is the latest trade of the past, which may be long ago.
-                moment = max(trade.timestamp, self._now() - LOOK_BACK)
-                short = [t for t in self._timeframes[symbol] if not t.months and t.length <= LOOK_BACK]
-                since = min((timeframe.floor(moment) for timeframe in short), default=moment)
-                if since < trade.timestamp:
-                    self._repair.report(Gap(EXCHANGE, symbol, 0, trade.first_id - 1, since, trade.timestamp))
-            self._known.add(symbol)
 
     async def _report(self) -> None:
         source = secrets.token_hex(8)
