@@ -334,7 +334,7 @@ def an_hour() -> datetime:
 
 
 async def test_what_trades_do_not_cover_is_taken_from_the_exchange(exchange, db, rest):
-    repair = Repair([BTC], db, rest)
+    repair = Repair({BTC: []}, db, rest)
     minute = Series("okx", BTC, Timeframe("1m"))
     start, end = an_hour(), an_hour() + timedelta(minutes=3)
 
@@ -350,7 +350,7 @@ async def test_what_trades_do_not_cover_is_taken_from_the_exchange(exchange, db,
 
 
 async def test_trades_that_the_exchange_has_no_more_stay_an_open_gap(exchange, db, rest):
-    repair = Repair([BTC], db, rest)
+    repair = Repair({BTC: []}, db, rest)
     long_ago = datetime.now(UTC) - timedelta(days=30)
     (old,) = happened(exchange, long_ago, long_ago + timedelta(minutes=1))[:1]
 
@@ -367,7 +367,7 @@ async def test_an_exchange_that_is_away_for_a_while_is_waited_for(exchange, db, 
     exchange.faults.rest.append(RestFault("history-trades", status=503, times=6))
     start = an_hour()
     trades = happened(exchange, start, start + timedelta(seconds=20))
-    repair = Repair([BTC], db, rest)
+    repair = Repair({BTC: []}, db, rest)
 
     repair.report(Gap("okx", BTC, trades[0].trade_id, trades[9].trade_id, start, trades[9].timestamp))
     await _until(repair, db.tape.insert, lambda: db.tape.has("okx", BTC, trades[0].trade_id))
@@ -377,7 +377,7 @@ async def test_an_exchange_that_is_away_for_a_while_is_waited_for(exchange, db, 
 
 async def test_what_the_exchange_refuses_to_tell_stays_an_open_gap(exchange, db, rest):
     exchange.faults.rest.append(RestFault("history-trades", status=400, code="51000", times=1))
-    repair = Repair([BTC], db, rest)
+    repair = Repair({BTC: []}, db, rest)
 
     repair.report(Gap("okx", BTC, 1, 2, an_hour(), an_hour()))
     await _until(repair, db.tape.insert, lambda: _true())

@@ -56,7 +56,7 @@ class Follower:
         self.end = self.start + 5 * MINUTE
         self.symbol = symbol
         self.trades = happened(exchange, self.start - MINUTE, self.end + MINUTE, symbol)
-        self.repair = Repair([symbol], db, rest)
+        self.repair = Repair({symbol: []}, db, rest)
         live = Live(self.start, self.repair.report)
         self.pipeline = Pipeline(db, lambda _: [Timeframe(text) for text in TIMEFRAMES], live=live)
         self.reconciliation = Reconciliation([symbol], db, rest, self.repair, self.pipeline)

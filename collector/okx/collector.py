@@ -147,7 +147,7 @@ class OKXCollector:
             if feed is None:
                 feed = await stack.enter_async_context(Feed(self._db))
             rest = await stack.enter_async_context(OKXRest(self._rest_url, pace=self._pace))
-            self._repair = Repair(self.symbols, self._db, rest)
+            self._repair = Repair(self._timeframes, self._db, rest)
             self._look_back = LookBack(self._db, self._repair, self._timeframes)
             live = Live(datetime.now(UTC), self._repair.report)
             timeframes = self._timeframes.__getitem__
