@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 from collector import pipeline
 from collector.backfill import backfill
 from collector.okx import channels as channels_module
+from collector.okx import connection, session, watchdog
 from collector.okx import repair as repair_module
-from collector.okx import session, watchdog
 from collector.okx.collector import OKXCollector
 from collector.okx.pace import Pace
 from collector.okx.repair import Repair
@@ -29,6 +29,7 @@ from repos.errors import DatabaseUnavailable
 from repos.events import CandleEventKind, FeedHealth
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
+from tests.streams import connection_of
 from tests.trades import plain
 
 pytestmark = pytest.mark.anyio
@@ -186,6 +187,39 @@ async def test_a_channel_that_falls_silent_is_opened_anew_and_what_it_left_out_i
     assert ids == list(range(ids[0], ids[-1] + 1))
     assert_true_to(exchange, candles)
     assert (collector.stalls, row.reconnects) == (1, 1)
+
+
+async def test_a_connection_that_dies_without_a_word_ends_no_candle(exchange, db, feed, monkeypatch):
+    monkeypatch.setattr(pipeline, "LATENESS", timedelta(seconds=0.5))
+    monkeypatch.setattr(session, "PING_EVERY", 0.1)
+    monkeypatch.setattr(session, "PONG_WITHIN", 2.0)
+    monkeypatch.setattr(connection, "CLOSE_TIMEOUT", 0.1)
+    finals: dict[datetime, list[Candle]] = {}
+
+    async with asyncio.timeout(25), aclosing(feed.candles(BTC_1S, None, 0)) as events, a_collector(exchange, db, feed):
+        died = None
+        async for event in events:
+            if event.candle is not None and event.candle.is_final:
+                finals.setdefault(event.candle.start_time, []).append(event.candle)
+            if died is None and finals:
+                died = max(finals)
+                connection_of(exchange).faults.half_open = True
+            if died and {died + timedelta(seconds=n) for n in range(5)} <= finals.keys():
+                break
+
+    assert [len(told) for told in finals.values()] == [1] * len(finals)
+    assert_true_to(exchange, [candle for (candle,) in finals.values()])
+
+
+async def test_a_quiet_connection_that_is_alive_ends_candles(exchange, db, feed, monkeypatch):
+    monkeypatch.setattr(pipeline, "LATENESS", timedelta(seconds=0.5))
+    monkeypatch.setattr(session, "PING_EVERY", 0.1)
+
+    async with a_collector(exchange, db, feed), asyncio.timeout(20):
+        await closed(feed, 1)
+        exchange.faults.silent.add(("trades-all", BTC))
+        while (await db.market_data.get_latest_candle(BTC, "1s")).end_time <= (await stored(db))[-1].timestamp:
+            await asyncio.sleep(0.01)
 
 
 async def test_what_the_exchange_refuses_is_told_once_and_never_asked_for_again(exchange, db, feed):

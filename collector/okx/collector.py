@@ -154,17 +154,12 @@ class OKXCollector:
             self._pipeline = Pipeline(self._db, timeframes, live=live, force_update=self._force_update)
             with_minutes = [symbol for symbol, kept in self._timeframes.items() if MINUTE in kept]
             self.reconciliation = Reconciliation(with_minutes, self._db, rest, self._repair, self._pipeline)
+            self._streams = [(channels, self._streams_of(channels)) for channels in self._channels]
             stack.enter_context(feed.answer(self._pipeline.forming))
             stack.push_async_callback(self._flush)
             self._started.set()
             async with asyncio.TaskGroup() as tasks:
-                for channels in self._channels:
-                    streams = {
-                        endpoint: OKXStream(
-                            f"{self._ws_url}/ws/v5/{endpoint}", channels.args(endpoint), pace=self._pace
-                        )
-                        for endpoint in (PUBLIC, BUSINESS)
-                    }
+                for channels, streams in self._streams:
                     for endpoint, stream in streams.items():
                         tasks.create_task(self._follow(endpoint, streams, channels))
                         stalled = partial(self._stalled, endpoint, channels)
@@ -175,6 +170,12 @@ class OKXCollector:
                 tasks.create_task(self._report())
                 tasks.create_task(self._keep_time(rest))
                 tasks.create_task(self._keep_instruments(rest))
+
+    def _streams_of(self, channels: Channels) -> dict[str, OKXStream]:
+        return {
+            endpoint: OKXStream(f"{self._ws_url}/ws/v5/{endpoint}", channels.args(endpoint), pace=self._pace)
+            for endpoint in (PUBLIC, BUSINESS)
+        }
 
     async def _follow(self, endpoint: str, streams: Mapping[str, OKXStream], channels: Channels) -> None:
         async with aclosing(streams[endpoint].events()) as events:
@@ -225,7 +226,7 @@ class OKXCollector:
             try:
                 await self._store()
                 if self._inbox.empty():
-                    await self._pipeline.tick(self._now())
+                    await self._pipeline.tick(self._heard_until().get)
             except DatabaseOperationError as error:
                 log.warning("The database is waited for", reason=str(error), frames=self._inbox.qsize())
                 await asyncio.sleep(DATABASE_RETRY)
@@ -285,6 +286,17 @@ class OKXCollector:
                     log.warning("Instruments are not known", type=kind, reason=str(error))
                     wait = INSTRUMENTS_RETRY
             await asyncio.sleep(wait)
+
+    def _heard_until(self) -> dict[str, datetime]:
+        """By symbol, up to when, by the exchange's clock, its connection is known to have brought what was sent."""
+        now, clock = self._now(), asyncio.get_running_loop().time()
+        return {
+            symbol: now - timedelta(seconds=clock - stream.session.heard_until)
+            for channels, streams in self._streams
+            for endpoint, stream in streams.items()
+            if stream.session is not None
+            for symbol in channels.symbols_of_trades(endpoint)
+        }
 
     def _now(self) -> datetime:
         """The exchange's clock."""
