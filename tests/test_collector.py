@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from collector import pipeline
@@ -15,6 +16,7 @@ from collector.okx import channels as channels_module
 from collector.okx import connection, session, watchdog
 from collector.okx import repair as repair_module
 from collector.okx.collector import OKXCollector
+from collector.okx.metrics import CollectorMetrics
 from collector.okx.pace import Pace
 from collector.okx.repair import Repair
 from collector.okx.rest import OKXRest
@@ -275,13 +277,16 @@ async def test_where_single_matches_are_refused_aggregates_serve(exchange, db, f
 async def test_one_bad_symbol_or_frame_stops_nothing(exchange, db, feed):
     exchange.faults.malformed = 1
     collector = a_collector(exchange, db, feed, symbols=["NOPE-USDT", BTC], timeframes={BTC: ["1s"]})
+    registry = CollectorRegistry()
+    registry.register(CollectorMetrics([collector]))
 
     async with collector:
         candles = await closed(feed, 2)
         rows = await channels(feed, 1)
 
     assert {(row.symbol, row.connected) for row in rows} == {("NOPE-USDT", False), (BTC, True)}
-    assert collector.malformed == 1
+    assert collector.malformed == registry.get_sample_value("candleql_okx_frames_malformed_total") == 1
+    assert registry.get_sample_value("candleql_open_gaps", {"exchange": "okx", "symbol": "NOPE-USDT"}) == 0
     assert_true_to(exchange, candles)
 
 

@@ -93,6 +93,9 @@ class OKXCollector:
         """Frames and objects that could not be read."""
         self.stalls = 0
         """Channels found silent while the exchange went on."""
+        self.differences = 0
+        """Candles found to differ from the exchange's own; one that changed and differs still counts again."""
+        self._repair: Repair | None = None
         self._channels = Channels.split(self.symbols, followed)
         self._inbox: asyncio.Queue[Trades | Points] = asyncio.Queue(_WAITING)
         self._batch: list[Trades | Points] = []
@@ -133,6 +136,10 @@ class OKXCollector:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
+    def open_gaps(self) -> dict[str, int]:
+        """By symbol, the gaps in its trades that are not recovered yet; empty before the start."""
+        return self._repair.open_gaps() if self._repair else {}
+
     async def run(self) -> None:
         """Follow the exchange until cancelled, then store what was received.
 
@@ -147,13 +154,13 @@ class OKXCollector:
             if feed is None:
                 feed = await stack.enter_async_context(Feed(self._db))
             rest = await stack.enter_async_context(OKXRest(self._rest_url, pace=self._pace))
-            self._repair = Repair(self._timeframes, self._db, rest)
-            self._look_back = LookBack(self._db, self._repair, self._timeframes)
-            live = Live(datetime.now(UTC), self._repair.report)
+            repair = self._repair = Repair(self._timeframes, self._db, rest)
+            self._look_back = LookBack(self._db, repair, self._timeframes)
+            live = Live(datetime.now(UTC), repair.report)
             timeframes = self._timeframes.__getitem__
             self._pipeline = Pipeline(self._db, timeframes, live=live, force_update=self._force_update)
             with_minutes = [symbol for symbol, kept in self._timeframes.items() if MINUTE in kept]
-            self.reconciliation = Reconciliation(with_minutes, self._db, rest, self._repair, self._pipeline)
+            reconciliation = Reconciliation(with_minutes, self._db, rest, repair, self._pipeline, self._differs)
             self._streams = [(channels, self._streams_of(channels)) for channels in self._channels]
             stack.enter_context(feed.answer(self._pipeline.forming))
             stack.push_async_callback(self._flush)
@@ -165,8 +172,8 @@ class OKXCollector:
                         stalled = partial(self._stalled, endpoint, channels)
                         tasks.create_task(Watchdog(stream, rest, stalled).run())
                 tasks.create_task(self._write())
-                tasks.create_task(self._repair.run(self._pipeline.add))
-                tasks.create_task(self.reconciliation.run(self._now))
+                tasks.create_task(repair.run(self._pipeline.add))
+                tasks.create_task(reconciliation.run(self._now))
                 tasks.create_task(self._report())
                 tasks.create_task(self._keep_time(rest))
                 tasks.create_task(self._keep_instruments(rest))
@@ -217,6 +224,9 @@ class OKXCollector:
             self._pipeline.interrupt(EXCHANGE, arg.symbol)
         self._changed.set()
 
+    def _differs(self) -> None:
+        self.differences += 1
+
     async def _write(self) -> None:
         """Store what arrives in batches: whatever came while the last one was written."""
         while True:
@@ -255,7 +265,7 @@ class OKXCollector:
         source = secrets.token_hex(8)
         while True:
             try:
-                gaps = self._repair.open_gaps()
+                gaps = self.open_gaps()
                 health = [row for channels in self._channels for row in channels.health(gaps)]
                 await self._db.bus.publish(FeedHealthNews(source, health))
             except DatabaseOperationError as error:

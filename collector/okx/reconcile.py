@@ -49,14 +49,20 @@ class Reconciliation:
     """
 
     def __init__(
-        self, symbols: Sequence[str], db: DatabaseOperations, rest: OKXRest, repair: Repair, pipeline: Pipeline
+        self,
+        symbols: Sequence[str],
+        db: DatabaseOperations,
+        rest: OKXRest,
+        repair: Repair,
+        pipeline: Pipeline,
+        differs: Callable[[], None],
     ) -> None:
-        self.differences = 0
-        """Candles that were found to differ; one that changed and differs still counts again."""
+        """`differs` hears of every candle that is found to differ; again of one that changed and differs still."""
         self._db = db
         self._rest = rest
         self._repair = repair
         self._pipeline = pipeline
+        self._differs = differs
         self._differing: dict[str, dict[datetime, _Difference]] = {symbol: {} for symbol in symbols}
 
     async def run(self, now: Callable[[], datetime]) -> None:
@@ -94,7 +100,7 @@ class Reconciliation:
                 differing[candle.start_time] = before
             elif mine is not None or not lacks_trades:
                 differing[candle.start_time] = _Difference(mine, candle)
-                self.differences += 1
+                self._differs()
                 log.error(
                     "A candle differs from the exchange's", symbol=symbol, ours=_shown(mine), theirs=_shown(candle)
                 )
