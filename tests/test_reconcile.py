@@ -1,7 +1,7 @@
 """Candles against the exchange's own: what was lost without a sound is found, and mended."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -50,7 +50,14 @@ async def exchange() -> AsyncIterator[Simulator]:
 class Follower:
     """What a collector has that followed `symbol` for five minutes from noon on, and how it compares."""
 
-    def __init__(self, exchange: Simulator, db: DatabaseOperations, rest: OKXRest, symbol: str = BTC) -> None:
+    def __init__(
+        self,
+        exchange: Simulator,
+        db: DatabaseOperations,
+        rest: OKXRest,
+        symbol: str = BTC,
+        timeframes: Sequence[str] = TIMEFRAMES,
+    ) -> None:
         self.db = db
         self.start = EPOCH + NOON * MILLISECOND
         self.end = self.start + 5 * MINUTE
@@ -59,8 +66,11 @@ class Follower:
         self.trades = happened(exchange, self.start - MINUTE, self.end + MINUTE, symbol)
         self.repair = Repair({symbol: []}, db, rest)
         live = Live(self.start, self.repair.report)
-        self.pipeline = Pipeline(db, lambda _: [Timeframe(text) for text in TIMEFRAMES], live=live)
-        self.reconciliation = Reconciliation([symbol], db, rest, self.repair, self.pipeline, self._differs)
+        self.timeframes = [Timeframe(text) for text in timeframes]
+        self.pipeline = Pipeline(db, lambda _: self.timeframes, live=live)
+        self.reconciliation = Reconciliation(
+            {symbol: self.timeframes}, db, rest, self.repair, self.pipeline, self._differs
+        )
 
     def _differs(self) -> None:
         self.differences += 1
@@ -88,7 +98,7 @@ class Follower:
         """Lose a stored trade, and have candles as if it had never come."""
         await execute(self.db, sa.delete(raw_trades).where(raw_trades.c.trade_id == trade.trade_id))
         left = await self.db.tape.between("okx", self.symbol, self.start, self.end)
-        for timeframe in TIMEFRAMES:
+        for timeframe in self.timeframes:
             await self.db.market_data.upsert_candles(plain(left, timeframe))
 
     async def candles(self, timeframe: str = "1m") -> list[Candle]:
@@ -154,6 +164,18 @@ async def test_a_lost_trade_is_told_with_both_candles_and_read_back(follower):
     for timeframe in TIMEFRAMES:
         assert await follower.candles(timeframe) == follower.truth(timeframe)
     assert await follower.revision() == revision + 1
+
+
+async def test_where_no_minutes_are_kept_the_next_longer_candles_are_compared(exchange, db, rest):
+    follower = Follower(exchange, db, rest, timeframes=["5s", "1d", "5m"])
+    async with follower.following():
+        await follower.lose(largest(follower.trades, follower.start + 2 * MINUTE))
+
+        [told] = await follower.compare()
+        [mended] = await follower.compare()
+
+    assert (told["event"], mended["event"]) == ("A candle differs from the exchange's", "A candle differs no more")
+    assert await follower.candles("5m") == follower.truth("5m")
 
 
 @pytest.mark.parametrize("minutes", [1, 2], ids=["among others", "the newest"])

@@ -14,7 +14,7 @@ from collector.okx.channels import BUSINESS, PUBLIC, Channels
 from collector.okx.look_back import LookBack
 from collector.okx.pace import Pace
 from collector.okx.protocol import EXCHANGE, Arg, Malformed, Notice, Points, Refused, Subscribed, Trades
-from collector.okx.reconcile import MINUTE, Reconciliation
+from collector.okx.reconcile import Reconciliation
 from collector.okx.repair import Repair
 from collector.okx.rest import OKXError, OKXRest
 from collector.okx.stream import Disconnected, OKXStream
@@ -159,8 +159,7 @@ class OKXCollector:
             live = Live(datetime.now(UTC), repair.report)
             timeframes = self._timeframes.__getitem__
             self._pipeline = Pipeline(self._db, timeframes, live=live, force_update=self._force_update)
-            with_minutes = [symbol for symbol, kept in self._timeframes.items() if MINUTE in kept]
-            reconciliation = Reconciliation(with_minutes, self._db, rest, repair, self._pipeline, self._differs)
+            reconciliation = Reconciliation(self._timeframes, self._db, rest, repair, self._pipeline, self._differs)
             self._streams = [(channels, self._streams_of(channels)) for channels in self._channels]
             stack.enter_context(feed.answer(self._pipeline.forming))
             stack.push_async_callback(self._flush)
