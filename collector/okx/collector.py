@@ -11,6 +11,7 @@ from typing import Self
 import structlog
 
 from collector.okx.channels import BUSINESS, PUBLIC, Channels
+from collector.okx.clock import ExchangeClock
 from collector.okx.look_back import LookBack
 from collector.okx.pace import Pace
 from collector.okx.protocol import EXCHANGE, Arg, Malformed, Notice, Points, Refused, Subscribed, Trades
@@ -36,7 +37,6 @@ TICK = 0.1
 REPORT_EVERY = 5.0
 NEWS_WITHIN = 0.25
 """Seconds within which a channel that came or went is reported; those of one moment go together."""
-TIME_EVERY = 60.0
 INSTRUMENTS_EVERY = 24 * 3600.0
 INSTRUMENTS_RETRY = 60.0
 DATABASE_RETRY = 1.0
@@ -99,7 +99,7 @@ class OKXCollector:
         self._channels = Channels.split(self.symbols, followed)
         self._inbox: asyncio.Queue[Trades | Points] = asyncio.Queue(_WAITING)
         self._batch: list[Trades | Points] = []
-        self._ahead = timedelta(0)
+        self._clock = ExchangeClock()
         self._changed = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._started = asyncio.Event()
@@ -172,9 +172,9 @@ class OKXCollector:
                         tasks.create_task(Watchdog(stream, rest, stalled).run())
                 tasks.create_task(self._write())
                 tasks.create_task(repair.run(self._pipeline.add))
-                tasks.create_task(reconciliation.run(self._now))
+                tasks.create_task(reconciliation.run(self._clock.now))
                 tasks.create_task(self._report())
-                tasks.create_task(self._keep_time(rest))
+                tasks.create_task(self._clock.keep(rest))
                 tasks.create_task(self._keep_instruments(rest))
 
     def _streams_of(self, channels: Channels) -> dict[str, OKXStream]:
@@ -188,10 +188,10 @@ class OKXCollector:
             async for event in events:
                 match event:
                     case Trades(arg, records):
-                        channels.received(endpoint, arg, self._now(), records[-1].trade.timestamp)
+                        channels.received(endpoint, arg, self._clock.now(), records[-1].trade.timestamp)
                         await self._inbox.put(event)
                     case Points(arg, points):
-                        channels.received(endpoint, arg, self._now(), points[-1].timestamp)
+                        channels.received(endpoint, arg, self._clock.now(), points[-1].timestamp)
                         if self._store_raw_data:
                             await self._inbox.put(event)
                     case Malformed(reason, text):
@@ -246,7 +246,7 @@ class OKXCollector:
         records = [record for event in self._batch if isinstance(event, Trades) for record in event.records]
         points = [point for event in self._batch if isinstance(event, Points) for point in event.points]
         if records:
-            await self._look_back.before(records, self._now())
+            await self._look_back.before(records, self._clock.now())
             await self._pipeline.add(records)
         if points:
             await self._db.raw_trades.insert_points(points)
@@ -275,16 +275,6 @@ class OKXCollector:
                     await self._changed.wait()
             self._changed.clear()
 
-    async def _keep_time(self, rest: OKXRest) -> None:
-        while True:
-            try:
-                before = datetime.now(UTC)
-                theirs = await rest.server_time()
-                self._ahead = theirs - before - (datetime.now(UTC) - before) / 2
-            except OKXError as error:
-                log.warning("OKX does not tell the time", reason=str(error))
-            await asyncio.sleep(TIME_EVERY)
-
     async def _keep_instruments(self, rest: OKXRest) -> None:
         while True:
             wait = INSTRUMENTS_EVERY
@@ -298,7 +288,7 @@ class OKXCollector:
 
     def _heard_until(self) -> dict[str, datetime]:
         """By symbol, up to when, by the exchange's clock, its connection is known to have brought what was sent."""
-        now, clock = self._now(), asyncio.get_running_loop().time()
+        now, clock = self._clock.now(), asyncio.get_running_loop().time()
         return {
             symbol: now - timedelta(seconds=clock - stream.session.heard_until)
             for channels, streams in self._streams
@@ -306,7 +296,3 @@ class OKXCollector:
             if stream.session is not None
             for symbol in channels.symbols_of_trades(endpoint)
         }
-
-    def _now(self) -> datetime:
-        """The exchange's clock."""
-        return datetime.now(UTC) + self._ahead
