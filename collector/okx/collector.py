@@ -289,10 +289,10 @@ class OKXCollector:
     def _heard_until(self) -> dict[str, datetime]:
         """By symbol, up to when, by the exchange's clock, its connection is known to have brought what was sent."""
         now, clock = self._clock.now(), asyncio.get_running_loop().time()
-        return {
-            symbol: now - timedelta(seconds=clock - stream.session.heard_until)
-            for channels, streams in self._streams
-            for endpoint, stream in streams.items()
-            if stream.session is not None
-            for symbol in channels.symbols_of_trades(endpoint)
-        }
+        heard: dict[str, datetime] = {}
+        for channels, streams in self._streams:
+            for endpoint, stream in streams.items():
+                if stream.session is not None:
+                    moment = now - timedelta(seconds=clock - stream.session.heard_until)
+                    heard.update(dict.fromkeys(channels.symbols_of_trades(endpoint), moment))
+        return heard
