@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import stamina
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
@@ -386,6 +387,19 @@ async def test_what_trades_do_not_cover_is_taken_from_the_exchange(exchange, db,
         (c.open, c.high, c.low, c.close, c.volume) for c in ours
     ]
     assert {(c.origin, c.trade_count) for c in candles} == {(Origin.EXCHANGE, None)}
+
+
+async def test_candles_are_waited_for_however_long_the_exchange_is_away(exchange, db, rest, monkeypatch):
+    monkeypatch.setattr(repair_module, "RETRY", 0.01)
+    exchange.faults.rest.append(RestFault("candles", status=503, times=repair_module.CONFIRM_TRIES + 1))
+    repair = Repair({BTC: []}, db, rest)
+    minute = Series("okx", BTC, Timeframe("1m"))
+
+    repair.report(Uncovered(minute, an_hour(), an_hour() + timedelta(minutes=3)))
+    with stamina.set_testing(True, attempts=1):
+        await _until(repair, db.tape.insert, lambda: db.market_data.count(minute))
+
+    assert await db.market_data.count(minute) == 3
 
 
 async def test_trades_that_the_exchange_has_no_more_stay_an_open_gap(exchange, db, rest):

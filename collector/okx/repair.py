@@ -219,6 +219,8 @@ class Repair:
             except (OKXUnavailable, DatabaseOperationError) as error:
                 log.warning("Candles are waited for", series=str(series), reason=str(error))
                 await asyncio.sleep(RETRY)
+                self._holes[series.symbol].put_nowait(hole)  # behind the gaps that came meanwhile
+                return
             except OKXError as error:
                 log.error("Candles were refused", series=str(series), reason=str(error))
                 return
