@@ -201,14 +201,22 @@ async def test_what_the_exchange_has_no_more_is_all_that_stays(db):
     assert left == [Gap("okx", BTC, 11, 17, gap.after, NOON)]
 
 
-async def test_a_look_back_is_stored_before_the_first_trade_of_its_symbol(db, rest):
-    look_back = LookBack(db, Repair({BTC: []}, db, rest), {BTC: [Timeframe("1m"), Timeframe("1d")]})
+@pytest.mark.parametrize(
+    ("since", "minute"),
+    [
+        pytest.param(91, 1, id="the trade is of before the start"),
+        pytest.param(59, 0, id="the exchange did not answer at first"),
+    ],
+)
+async def test_a_look_back_is_stored_before_the_first_trade_of_its_symbol(db, rest, since, minute):
+    timeframes = {BTC: [Timeframe("1m"), Timeframe("1d")]}
+    look_back = LookBack(db, Repair({BTC: []}, db, rest), timeframes, NOON + timedelta(seconds=since))
     first = a_record(trade_id=20, timestamp=NOON + timedelta(seconds=90))
 
     await look_back.before([first], NOON + timedelta(seconds=91))
 
     assert await db.gaps.of("okx", [BTC]) == [
-        Gap("okx", BTC, 0, 19, NOON + timedelta(seconds=60), NOON + timedelta(seconds=90))
+        Gap("okx", BTC, 0, 19, NOON + timedelta(minutes=minute), NOON + timedelta(seconds=90))
     ]
 
 

@@ -155,8 +155,8 @@ class OKXCollector:
                 feed = await stack.enter_async_context(Feed(self._db))
             rest = await stack.enter_async_context(OKXRest(self._rest_url, pace=self._pace))
             repair = self._repair = Repair(self._timeframes, self._db, rest)
-            self._look_back = LookBack(self._db, repair, self._timeframes)
             live = Live(datetime.now(UTC), repair.report)
+            self._look_back = LookBack(self._db, repair, self._timeframes, live.since)
             timeframes = self._timeframes.__getitem__
             self._pipeline = Pipeline(self._db, timeframes, live=live, force_update=self._force_update)
             reconciliation = Reconciliation(self._timeframes, self._db, rest, repair, self._pipeline, self._differs)

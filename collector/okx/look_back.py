@@ -14,12 +14,15 @@ the exchange's."""
 
 
 class LookBack:
-    """Finds symbols that were never followed before; `timeframes` are those of each symbol."""
+    """Finds symbols that were never followed before `since`; `timeframes` are those of each symbol."""
 
-    def __init__(self, db: DatabaseOperations, repair: Repair, timeframes: Mapping[str, Sequence[Timeframe]]) -> None:
+    def __init__(
+        self, db: DatabaseOperations, repair: Repair, timeframes: Mapping[str, Sequence[Timeframe]], since: datetime
+    ) -> None:
         self._db = db
         self._repair = repair
         self._timeframes = timeframes
+        self._since = since
         self._known: set[str] = set()
 
     async def before(self, records: Sequence[TradeRecord], now: datetime) -> None:
@@ -33,8 +36,9 @@ class LookBack:
         for symbol in {record.trade.symbol for record in records} - self._known:
             trade = min((r.trade for r in records if r.trade.symbol == symbol), key=lambda trade: trade.trade_id)
             if await self._db.tape.last(EXCHANGE, symbol) is None:
-                # The first push is the latest trade of the past, which may be long ago.
-                moment = max(trade.timestamp, now - LOOK_BACK)
+                # The first push is the latest trade of the past, which may be long ago. It comes late when the exchange
+                # had no answer at first.
+                moment = max(min(trade.timestamp, self._since), now - LOOK_BACK)
                 short = [t for t in self._timeframes[symbol] if not t.months and t.length <= LOOK_BACK]
                 since = min((timeframe.floor(moment) for timeframe in short), default=moment)
                 if since < trade.timestamp:
