@@ -16,6 +16,7 @@ from candleql.demo import Demo
 from candleql.errors import UserError
 from candleql.settings import Settings
 from collector.config import Pair
+from collector.okx.metrics import CollectorMetrics
 from collector.okx.pace import Pace
 from gql.app import create_app
 from gql.frames import Connection
@@ -105,7 +106,10 @@ async def serve(
             rest_url, ws_url = await stack.enter_async_context(demo.exchange())
         await stack.enter_async_context(db)
         feed = await stack.enter_async_context(Feed(db, settings.bot_timeout, settings.hot_candles))
-        app = create_app(db, feed, collected=series, bot_heartbeat_timeout=settings.bot_timeout)
+        pace = Pace()
+        made = collectors(pairs, db, feed, pace=pace, rest_url=rest_url, ws_url=ws_url)
+        metrics = [CollectorMetrics(made)] if made else []
+        app = create_app(db, feed, collected=series, bot_heartbeat_timeout=settings.bot_timeout, metrics=metrics)
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -116,8 +120,6 @@ async def serve(
         )
         server = _Server(config, lambda: ready(address))
         async with asyncio.TaskGroup() as tasks:
-            pace = Pace()
-            made = collectors(pairs, db, feed, pace=pace, rest_url=rest_url, ws_url=ws_url)
             background = [tasks.create_task(collector.run()) for collector in made]
             if demo is not None:
                 background.append(tasks.create_task(demo.furnish(db, rest_url, pace)))

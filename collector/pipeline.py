@@ -93,17 +93,19 @@ class Pipeline:
             await self._tell()
         return stored
 
-    async def tick(self, now: datetime) -> None:
-        """The exchange's clock shows `now`: store what ended in a quiet market, and announce what waits for its turn.
+    async def tick(self, now: Callable[[str], datetime | None]) -> None:
+        """Store what ended in a quiet market, and announce what waits for its turn. To be called a few times a second.
 
-        To be called a few times a second, when no trade that came before `now` waits to be added.
+        `now` is the exchange's clock, as far as no trade of a symbol that it sent by then is missing or waits to be
+        added; None where that is not known.
 
         Raises:
             DatabaseOperationError: The database failed; the next call tries again.
         """
         async with self._lock:
             for tracker in self._trackers.values():
-                if tracker.pass_time(now - LATENESS):
+                moment = now(tracker.symbol)
+                if moment is not None and tracker.pass_time(moment - LATENESS):
                     self._unsettled[tracker] = None
             await self._settle()
             await self._tell()

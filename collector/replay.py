@@ -171,10 +171,14 @@ class _Replay:
 
     async def _wait(self, begun: tuple[datetime, float], moment: datetime, speed: float) -> None:
         start, at = begun
+
+        def now(_: str) -> datetime:
+            return start + timedelta(seconds=(self._clock() - at) * speed)
+
         due = at + (moment - start).total_seconds() / speed
         while (left := due - self._clock()) > 0:
             await self._flush()
-            await self._pipeline.tick(start + timedelta(seconds=(self._clock() - at) * speed))
+            await self._pipeline.tick(now)
             await self._sleep(min(left, ANNOUNCE_EVERY))
 
 

@@ -109,7 +109,8 @@ class Tracker:
         if self._seen.covers(first, last):
             return False
         if self._live and 0 <= self._next_id < first:
-            self._report_jump(self._live, trade)
+            missing = (self._next_id, first - 1)
+            self._live.report(Gap(self.exchange, self.symbol, *missing, self._head, trade.timestamp))
         # Nothing stored has a higher id or a later time: so it opens the buckets that begin after all that.
         opens = self._live is not None and first == self._next_id and self._seen.covers(first - 1, first - 1)
         placed: list[Bucket | None] = []
@@ -155,16 +156,6 @@ class Tracker:
         if is_ready and all(bucket.last_id < self._next_id for bucket in self._ready):
             self._floor = max((bucket.start for bucket in self._ready), default=EPOCH)
             self._ceiling = min((bucket.end for bucket in self._ready), default=END_OF_TIME)
-
-    def _report_jump(self, live: Live, trade: Trade) -> None:
-        missing = (self._next_id, trade.first_id - 1)
-        live.report(Gap(self.exchange, self.symbol, *missing, self._head, trade.timestamp))
-        for series in self._series:
-            # The buckets at both edges hold trades, so they are told of when they end.
-            floor = series.timeframe.floor
-            start = max(series.timeframe.end(floor(self._head)), floor(live.since))
-            if start < floor(trade.timestamp):
-                live.report(Uncovered(series, start, floor(trade.timestamp)))
 
     def pass_time(self, moment: datetime) -> bool:
         """The exchange's clock has passed `moment`: whether any bucket has ended by that.

@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import structlog
+from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -49,13 +50,15 @@ def create_app(
     *,
     collected: Collection[Series],
     bot_heartbeat_timeout: timedelta,
+    metrics: Collection[Collector] = (),
     show_path: bool = False,
 ) -> App:
     """The application over an open database and a running feed, which stay their maker's to close.
 
     `collected` are the series that collectors are configured to follow: markets shows them before their first candle.
-    `show_path` adds the header x-candleql-path to answers, for benchmarks and tests: whether a compiled operation
-    answered ("fast"), or the reason why not.
+    `metrics` are shown at /metrics too: those of what else runs in this process. `show_path` adds the header
+    x-candleql-path to answers, for benchmarks and tests: whether a compiled operation answered ("fast"), or the reason
+    why not.
     """
     graphql = GraphQLView(Resources(db, feed, frozenset(collected), bot_heartbeat_timeout), show_path=show_path)
 
@@ -69,7 +72,7 @@ def create_app(
             WebSocketRoute("/graphql", graphql),
             Route("/healthz", _alive),
             Route("/readyz", ready),
-            Route("/metrics", Metrics(feed).show),
+            Route("/metrics", Metrics(feed, metrics).show),
         ],
         exception_handlers={Exception: _failed},
     )

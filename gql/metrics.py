@@ -1,6 +1,6 @@
 """What a monitor can scrape at /metrics, in Prometheus' text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -15,10 +15,12 @@ from repos.feed.hub import Feed
 class Metrics(Collector):
     """Those of this process, made when they are asked for: counting costs a request nothing more."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Feed, others: Iterable[Collector]) -> None:
+        """`others` are shown too: what else runs in this process."""
         self._feed = feed
         self._registry = CollectorRegistry()
-        self._registry.register(self)
+        for one in (self, *others):
+            self._registry.register(one)
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
 

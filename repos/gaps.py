@@ -1,6 +1,6 @@
 """Gaps in the trades, stored from when one is noticed until it is recovered, so that no restart forgets one.
 
-A gap is *open* from when it could not be recovered: that is news to subscribers, and so is its end.
+A gap is *open* when it could not be recovered, or not soon: that is news to subscribers, and so is its end.
 """
 
 from collections.abc import Collection
@@ -37,7 +37,7 @@ class GapRepository(BaseRepository):
             await connection.execute(statement)
 
     async def leave_open(self, gap: Gap, left: Gap) -> None:
-        """`gap` could not be recovered, or not all of it: `left` lies inside it and is still missing.
+        """`gap` is not recovered yet, or not all of it: `left` lies inside it, or is it, and is still missing.
 
         Raises:
             DatabaseOperationError: The database failed; nothing was changed.

@@ -89,7 +89,7 @@ gaps = sa.Table(
     sa.Column("last_missing_id", sa.BigInteger, nullable=False),
     sa.Column("after", _INSTANT, nullable=False),
     sa.Column("before", _INSTANT, nullable=False),
-    # Since when it could not be recovered; NULL while the exchange is asked for the first time.
+    # Since when it counts as open; NULL while it is likely to be recovered in a moment.
     sa.Column("open_since", _INSTANT),
     sa.Index(None, "exchange", "symbol", "first_missing_id"),
 )

@@ -38,6 +38,10 @@ class Market:
     async def add(self, *trades: Trade) -> list[Trade]:
         return await self.pipeline.add(records(*trades))
 
+    async def tick(self, moment: datetime) -> None:
+        """The exchange's clock shows `moment`, and nothing is on its way."""
+        await self.pipeline.tick(lambda _: moment)
+
     async def candles(self, timeframe: str = "5s", symbol: str = "BTC-USDT") -> list[Candle]:
         return await self.db.market_data.get_candles(symbol, timeframe, BEFORE, AFTER)
 

@@ -160,12 +160,14 @@ def test_the_demo_moves_and_goes_on_after_a_restart_and_after_a_kill(folder):
         follow(url, CANDLES, lambda events: "FORMING" in kinds(events))
         after_kill = until_whole(url)
         health = ask(url, "{ health { healthy } }")["health"]
+        metrics = httpx2.get(url.replace("graphql", "metrics"), timeout=20).text
 
     assert {event["candle"]["isFinal"] for event in events if event["kind"] == "FORMING"} == {False}
     assert [bot["status"] for bot in bots] == ["ACTIVE", "PAUSED", "INACTIVE"]
     assert after_restart == list(range(after_restart[0], after_restart[-1] + 1))
     assert after_kill == list(range(after_kill[0], after_kill[-1] + 1))
     assert health == {"healthy": True}
+    assert 'candleql_open_gaps{exchange="okx",symbol="BTC-USDT"}' in metrics
 
 
 def test_a_second_terminal_works_beside_a_running_server(folder):

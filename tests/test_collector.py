@@ -8,14 +8,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import stamina
+from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from collector import pipeline
 from collector.backfill import backfill
 from collector.okx import channels as channels_module
+from collector.okx import connection, session, watchdog
 from collector.okx import repair as repair_module
-from collector.okx import session, watchdog
 from collector.okx.collector import OKXCollector
+from collector.okx.metrics import CollectorMetrics
 from collector.okx.pace import Pace
 from collector.okx.repair import Repair
 from collector.okx.rest import ATTEMPTS, OKXRest
@@ -30,6 +32,7 @@ from repos.errors import DatabaseUnavailable
 from repos.events import CandleEventKind, FeedHealth
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
+from tests.streams import connection_of
 from tests.trades import plain
 
 pytestmark = pytest.mark.anyio
@@ -189,6 +192,39 @@ async def test_a_channel_that_falls_silent_is_opened_anew_and_what_it_left_out_i
     assert (collector.stalls, row.reconnects) == (1, 1)
 
 
+async def test_a_connection_that_dies_without_a_word_ends_no_candle(exchange, db, feed, monkeypatch):
+    monkeypatch.setattr(pipeline, "LATENESS", timedelta(seconds=0.5))
+    monkeypatch.setattr(session, "PING_EVERY", 0.1)
+    monkeypatch.setattr(session, "PONG_WITHIN", 2.0)
+    monkeypatch.setattr(connection, "CLOSE_TIMEOUT", 0.1)
+    finals: dict[datetime, list[Candle]] = {}
+
+    async with asyncio.timeout(25), aclosing(feed.candles(BTC_1S, None, 0)) as events, a_collector(exchange, db, feed):
+        died = None
+        async for event in events:
+            if event.candle is not None and event.candle.is_final:
+                finals.setdefault(event.candle.start_time, []).append(event.candle)
+            if died is None and finals:
+                died = max(finals)
+                connection_of(exchange).faults.half_open = True
+            if died and {died + timedelta(seconds=n) for n in range(5)} <= finals.keys():
+                break
+
+    assert [len(told) for told in finals.values()] == [1] * len(finals)
+    assert_true_to(exchange, [candle for (candle,) in finals.values()])
+
+
+async def test_a_quiet_connection_that_is_alive_ends_candles(exchange, db, feed, monkeypatch):
+    monkeypatch.setattr(pipeline, "LATENESS", timedelta(seconds=0.5))
+    monkeypatch.setattr(session, "PING_EVERY", 0.1)
+
+    async with a_collector(exchange, db, feed), asyncio.timeout(20):
+        await closed(feed, 1)
+        exchange.faults.silent.add(("trades-all", BTC))
+        while (await db.market_data.get_latest_candle(BTC, "1s")).end_time <= (await stored(db))[-1].timestamp:
+            await asyncio.sleep(0.01)
+
+
 async def test_what_the_exchange_refuses_is_told_once_and_never_asked_for_again(exchange, db, feed):
     exchange.faults.answers.append(Answer("tickers", "60018", times=1_000))
     options = {"data_types": [DataType.TRADE, DataType.TICKER], "store_raw_data": True}
@@ -242,13 +278,16 @@ async def test_where_single_matches_are_refused_aggregates_serve(exchange, db, f
 async def test_one_bad_symbol_or_frame_stops_nothing(exchange, db, feed):
     exchange.faults.malformed = 1
     collector = a_collector(exchange, db, feed, symbols=["NOPE-USDT", BTC], timeframes={BTC: ["1s"]})
+    registry = CollectorRegistry()
+    registry.register(CollectorMetrics([collector]))
 
     async with collector:
         candles = await closed(feed, 2)
         rows = await channels(feed, 1)
 
     assert {(row.symbol, row.connected) for row in rows} == {("NOPE-USDT", False), (BTC, True)}
-    assert collector.malformed == 1
+    assert collector.malformed == registry.get_sample_value("candleql_okx_frames_malformed_total") == 1
+    assert registry.get_sample_value("candleql_open_gaps", {"exchange": "okx", "symbol": "NOPE-USDT"}) == 0
     assert_true_to(exchange, candles)
 
 
@@ -335,7 +374,7 @@ def an_hour() -> datetime:
 
 
 async def test_what_trades_do_not_cover_is_taken_from_the_exchange(exchange, db, rest):
-    repair = Repair([BTC], db, rest)
+    repair = Repair({BTC: []}, db, rest)
     minute = Series("okx", BTC, Timeframe("1m"))
     start, end = an_hour(), an_hour() + timedelta(minutes=3)
 
@@ -350,8 +389,21 @@ async def test_what_trades_do_not_cover_is_taken_from_the_exchange(exchange, db,
     assert {(c.origin, c.trade_count) for c in candles} == {(Origin.EXCHANGE, None)}
 
 
+async def test_candles_are_waited_for_however_long_the_exchange_is_away(exchange, db, rest, monkeypatch):
+    monkeypatch.setattr(repair_module, "RETRY", 0.01)
+    exchange.faults.rest.append(RestFault("candles", status=503, times=repair_module.CONFIRM_TRIES + 1))
+    repair = Repair({BTC: []}, db, rest)
+    minute = Series("okx", BTC, Timeframe("1m"))
+
+    repair.report(Uncovered(minute, an_hour(), an_hour() + timedelta(minutes=3)))
+    with stamina.set_testing(True, attempts=1):
+        await _until(repair, db.tape.insert, lambda: db.market_data.count(minute))
+
+    assert await db.market_data.count(minute) == 3
+
+
 async def test_trades_that_the_exchange_has_no_more_stay_an_open_gap(exchange, db, rest):
-    repair = Repair([BTC], db, rest)
+    repair = Repair({BTC: []}, db, rest)
     long_ago = datetime.now(UTC) - timedelta(days=30)
     (old,) = happened(exchange, long_ago, long_ago + timedelta(minutes=1))[:1]
 
@@ -368,7 +420,7 @@ async def test_an_exchange_that_is_away_for_a_while_is_waited_for(exchange, db, 
     exchange.faults.rest.append(RestFault("history-trades", status=503, times=6))
     start = an_hour()
     trades = happened(exchange, start, start + timedelta(seconds=20))
-    repair = Repair([BTC], db, rest)
+    repair = Repair({BTC: []}, db, rest)
 
     repair.report(Gap("okx", BTC, trades[0].trade_id, trades[9].trade_id, start, trades[9].timestamp))
     with stamina.set_testing(True, attempts=ATTEMPTS):
@@ -379,7 +431,7 @@ async def test_an_exchange_that_is_away_for_a_while_is_waited_for(exchange, db, 
 
 async def test_what_the_exchange_refuses_to_tell_stays_an_open_gap(exchange, db, rest):
     exchange.faults.rest.append(RestFault("history-trades", status=400, code="51000", times=1))
-    repair = Repair([BTC], db, rest)
+    repair = Repair({BTC: []}, db, rest)
 
     repair.report(Gap("okx", BTC, 1, 2, an_hour(), an_hour()))
     await _until(repair, db.tape.insert, lambda: _true())

@@ -235,7 +235,7 @@ def test_an_error_about_the_end_of_a_subscription_does_not_refuse_it():
     session.frames(0.0)
     session.received(an_ack(BITCOIN), 1.0)
     session.resubscribe([BITCOIN])
-    (leaving,) = session.frames(2.0)
+    (leaving,) = session.frames(0.5)
 
     (event,) = session.received(an_error("60018", "channel:trades-all,instId:BTC-USDT", id_of(leaving)), 3.0)
 
@@ -244,7 +244,7 @@ def test_an_error_about_the_end_of_a_subscription_does_not_refuse_it():
     assert (session.active, session.refused) == ({BITCOIN}, {})
 
 
-def test_a_ping_is_due_every_twenty_seconds_whatever_arrives():
+def test_a_ping_is_due_every_second_whatever_arrives():
     session = Session([], 0.0)
     session.frames(0.0)
 
@@ -266,20 +266,36 @@ def test_a_ping_without_pong_is_overdue_after_ten_seconds():
     assert session.is_overdue(PING_EVERY + PONG_WITHIN)
 
 
-def test_a_later_ping_does_not_excuse_the_missing_pong():
+def test_no_other_ping_is_sent_before_the_pong():
     session = Session([], 0.0)
     session.frames(PING_EVERY)
 
-    session.frames(2 * PING_EVERY)
+    assert session.frames(3 * PING_EVERY) == []
+    session.received("pong", 3 * PING_EVERY)
+    assert session.frames(3 * PING_EVERY) == [PING]
 
-    assert session.is_overdue(2 * PING_EVERY)
+
+def test_a_connection_is_heard_until_the_last_ping_that_it_answered():
+    session = Session([], 0.0)
+    heard = [session.heard_until]
+
+    for happening in (
+        lambda: session.frames(PING_EVERY),
+        lambda: session.received('{"event":"notice","code":"64000","msg":"other"}', PING_EVERY + 0.5),
+        lambda: session.received("pong", PING_EVERY + 0.6),
+        lambda: session.received("pong", PING_EVERY + 0.7),
+    ):
+        happening()
+        heard.append(session.heard_until)
+
+    assert heard == [0.0, 0.0, 0.0, PING_EVERY, PING_EVERY]
 
 
 def test_a_pong_in_time_makes_nothing_overdue():
     session = Session([], 0.0)
     session.frames(PING_EVERY)
 
-    session.received("pong", PING_EVERY + 1)
+    session.received("pong", PING_EVERY + PONG_WITHIN - 0.1)
 
     assert not session.is_overdue(PING_EVERY + PONG_WITHIN)
 

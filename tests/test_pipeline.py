@@ -112,7 +112,7 @@ async def test_calls_made_at_once_wait_for_each_other(db: DatabaseOperations) ->
     async with asyncio.TaskGroup() as group:
         for trade in trades[1:]:
             group.create_task(market.add(trade))
-        group.create_task(market.pipeline.tick(NOON + 49 * SECOND))
+        group.create_task(market.tick(NOON + 49 * SECOND))
 
     assert await market.candles() == plain(trades, "5s")[1:-1]
 
@@ -135,7 +135,7 @@ async def test_a_jump_in_the_ids_is_a_gap(db: DatabaseOperations) -> None:
     assert market.holes == [Gap("okx", "BTC-USDT", 11, 13, NOON + SECOND, NOON + 3 * SECOND)]
 
 
-async def test_candles_wholly_inside_a_gap_are_reported_as_one_range(db: DatabaseOperations) -> None:
+async def test_of_the_candles_that_a_gap_touches_those_with_trades_are_reported(db: DatabaseOperations) -> None:
     market = Market(db)
     await market.add(a_trade(9, -1), a_trade(10, 1))
 
@@ -143,7 +143,6 @@ async def test_candles_wholly_inside_a_gap_are_reported_as_one_range(db: Databas
 
     assert market.holes == [
         Gap("okx", "BTC-USDT", 11, 19, NOON + SECOND, NOON + 21 * SECOND),
-        Uncovered(BTC, NOON + 5 * SECOND, NOON + 20 * SECOND),
         Uncovered(BTC, NOON, NOON + 5 * SECOND),
     ]
 
@@ -192,11 +191,11 @@ async def test_a_corrected_candle_is_not_announced_as_forming_again(
 async def test_a_trade_from_the_far_future_does_not_end_the_candles_of_today(db: DatabaseOperations) -> None:
     market = Market(db)
     await market.add(a_trade(9, -1), a_trade(10, 1))
-    await market.pipeline.tick(NOON + SECOND)
+    await market.tick(NOON + SECOND)
 
     await market.add(a_trade(11, 10**9), a_trade(12, 3), a_trade(13, 6))
     ended = await market.candles()
-    await market.pipeline.tick(NOON + 7 * SECOND)
+    await market.tick(NOON + 7 * SECOND)
 
     assert ended == []
     assert await market.candles() == plain([a_trade(10, 1), a_trade(12, 3)], "5s")
@@ -236,9 +235,9 @@ async def test_in_a_quiet_market_the_clock_ends_a_candle(db: DatabaseOperations)
     market = Market(db)
     await market.add(a_trade(9, -1), a_trade(10, 1))
 
-    await market.pipeline.tick(NOON + 6.9 * SECOND)
+    await market.tick(NOON + 6.9 * SECOND)
     assert await market.candles() == []
-    await market.pipeline.tick(NOON + 7 * SECOND)
+    await market.tick(NOON + 7 * SECOND)
 
     assert await market.candles() == plain([a_trade(10, 1)], "5s")
 
@@ -246,7 +245,7 @@ async def test_in_a_quiet_market_the_clock_ends_a_candle(db: DatabaseOperations)
 async def test_a_trade_that_comes_after_the_clock_ended_its_candle_corrects_it(db: DatabaseOperations) -> None:
     market = Market(db)
     await market.add(a_trade(9, -1), a_trade(10, 1))
-    await market.pipeline.tick(NOON + 8 * SECOND)
+    await market.tick(NOON + 8 * SECOND)
 
     await market.add(a_trade(11, 4, "300"))
 
@@ -258,7 +257,7 @@ async def test_a_quiet_market_makes_no_rows(db: DatabaseOperations, published: l
     await market.add(a_trade(9, -1), a_trade(10, 1))
 
     for second in range(0, 3600, 7):
-        await market.pipeline.tick(NOON + second * SECOND)
+        await market.tick(NOON + second * SECOND)
 
     assert await market.candles() == plain([a_trade(10, 1)], "5s")
     assert await market.candles("1m") == plain([a_trade(10, 1)], "1m")
@@ -276,7 +275,7 @@ async def test_a_late_trade_is_told_as_a_correction_with_a_higher_revision(
     async with aclosing(feed.candles(BTC, None, 0)) as events, asyncio.timeout(10):
         told = asyncio.create_task(_finals(events, 2))
         await market.add(a_trade(9, -1), a_trade(10, 1), *last)
-        await market.pipeline.tick(NOON + 7 * SECOND)
+        await market.tick(NOON + 7 * SECOND)
         await market.add(late)
         closed, corrected = await told
 
@@ -303,10 +302,22 @@ async def test_the_clock_ends_nothing_while_the_feed_is_interrupted(db: Database
 
     market.pipeline.interrupt("okx", "BTC-USDT")
     market.pipeline.interrupt("okx", "never seen")
-    await market.pipeline.tick(NOON + 60 * SECOND)
+    await market.tick(NOON + 60 * SECOND)
     assert await market.candles() == []
     await market.add(a_trade(10, 1))
-    await market.pipeline.tick(NOON + 60 * SECOND)
+    await market.tick(NOON + 60 * SECOND)
+
+    assert await market.candles() == plain([a_trade(10, 1)], "5s")
+
+
+async def test_the_clock_ends_nothing_while_it_is_not_known_what_was_sent(db: DatabaseOperations) -> None:
+    market = Market(db)
+    await market.add(a_trade(9, -1), a_trade(10, 1))
+
+    await market.pipeline.tick(lambda _: None)
+    await market.pipeline.tick({"BTC-USDT": NOON + 6.9 * SECOND}.get)
+    assert await market.candles() == []
+    await market.pipeline.tick({"BTC-USDT": NOON + 7 * SECOND}.get)
 
     assert await market.candles() == plain([a_trade(10, 1)], "5s")
 
@@ -317,10 +328,10 @@ async def test_history_that_is_read_back_does_not_end_an_interruption(db: Databa
 
     market.pipeline.interrupt("okx", "BTC-USDT")
     await market.add(a_trade(6, -19), a_trade(7, -18))
-    await market.pipeline.tick(NOON + 60 * SECOND)
+    await market.tick(NOON + 60 * SECOND)
     while_interrupted = [candle.start_time for candle in await market.candles()]
     await market.add(a_trade(10, 1))
-    await market.pipeline.tick(NOON + 60 * SECOND)
+    await market.tick(NOON + 60 * SECOND)
 
     assert NOON not in while_interrupted
     assert NOON in [candle.start_time for candle in await market.candles()]
@@ -330,7 +341,7 @@ async def test_the_clock_stores_no_candle_whose_last_trades_are_missing(db: Data
     market = Market(db)
     await market.add(a_trade(9, -1), a_trade(10, 1), a_trade(12, 6))
 
-    await market.pipeline.tick(NOON + 60 * SECOND)
+    await market.tick(NOON + 60 * SECOND)
 
     assert await market.candles() == []
     assert market.holes[1:] == [
@@ -472,13 +483,13 @@ async def test_further_changes_are_announced_every_quarter_of_a_second(
     for trade in trades[1:]:
         market.seconds += 0.1
         await market.add(trade)
-    await market.pipeline.tick(NOON + 3 * SECOND)
+    await market.tick(NOON + 3 * SECOND)
     assert len(published) == 1
 
     market.seconds += 0.05
-    await market.pipeline.tick(NOON + 3 * SECOND)
+    await market.tick(NOON + 3 * SECOND)
     market.seconds += 1
-    await market.pipeline.tick(NOON + 3 * SECOND)
+    await market.tick(NOON + 3 * SECOND)
 
     assert published[1:] == [plain(trades, "5s", is_final=False)]
 
@@ -529,7 +540,7 @@ async def test_what_could_not_be_stored_is_stored_by_the_next_call(
         with pytest.raises(DatabaseOperationError):
             await market.add(a_trade(11, 6))
 
-    await market.pipeline.tick(NOON + 6 * SECOND)
+    await market.tick(NOON + 6 * SECOND)
 
     assert await market.candles() == plain([a_trade(10, 1)], "5s")
 
@@ -561,7 +572,7 @@ async def test_an_announcement_that_failed_is_made_by_the_next_call(
         with pytest.raises(DatabaseOperationError):
             await market.add(a_trade(10, 1))
 
-    await market.pipeline.tick(NOON + SECOND)
+    await market.tick(NOON + SECOND)
 
     assert published == [plain([a_trade(10, 1)], "5s", is_final=False)]
 
@@ -628,7 +639,7 @@ async def test_ids_full_of_holes_are_followed(db: DatabaseOperations) -> None:
     await market.add(*trades)
 
     await market.add(a_trade(2, 0.01), a_trade(800, 6))
-    await market.pipeline.tick(NOON + timedelta(hours=1))
+    await market.tick(NOON + timedelta(hours=1))
 
     assert await market.candles() == []
     assert await Market(db).db.tape.between("okx", "BTC-USDT", BEFORE, AFTER) == [*trades, a_trade(800, 6)]

@@ -64,7 +64,7 @@ async def test_batches_in_any_order_make_the_candles_of_the_trades(
     for batch in batches:
         await market.add(*batch)
     if live:
-        await market.pipeline.tick(NOON + timedelta(hours=1))
+        await market.tick(NOON + timedelta(hours=1))
     else:
         await market.pipeline.finish()
 
@@ -92,11 +92,11 @@ async def test_trades_late_within_what_is_allowed_revise_nothing(
     symbol = arriving[0][1].symbol
 
     for moment, trade in arriving:
-        await market.pipeline.tick(moment)
+        await market.tick(moment)
         await market.add(trade)
         latest = max(moment - LATENESS, *(given_trade.timestamp for at, given_trade in arriving if at <= moment))
         assert all(candle.is_final and candle.end_time <= latest for candle in await market.candles("5s", symbol))
-    await market.pipeline.tick(NOON + timedelta(hours=1))
+    await market.tick(NOON + timedelta(hours=1))
 
     expected = [plain((trade for _, trade in arriving), timeframe)[1:] for timeframe in TIMEFRAMES]
     assert [await market.candles(timeframe, symbol) for timeframe in TIMEFRAMES] == expected
@@ -140,7 +140,7 @@ async def test_crashes_between_trades_and_candles_change_no_candle(
         else:
             await market.add(*batch.trades)
     await market.add(trades[-1])
-    await market.pipeline.tick(NOON + timedelta(hours=1))
+    await market.tick(NOON + timedelta(hours=1))
 
     assert await db.tape.between("okx", trades[0].symbol, trades[0].timestamp, NOON + timedelta(hours=1)) == trades
     for timeframe in TIMEFRAMES:
@@ -156,7 +156,7 @@ async def test_stored_minutes_rolled_up_equal_the_stored_longer_candles(
 
     await market.add(*trades[:cut])
     await market.add(*trades[cut:])
-    await market.pipeline.tick(NOON + timedelta(days=1))
+    await market.tick(NOON + timedelta(days=1))
 
     minutes = await market.candles("1m", trades[0].symbol)
     for timeframe in ("5m", "15m", "1h"):

@@ -1,7 +1,7 @@
 """Candles against the exchange's own: what was lost without a sound is found, and mended."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -50,16 +50,30 @@ async def exchange() -> AsyncIterator[Simulator]:
 class Follower:
     """What a collector has that followed `symbol` for five minutes from noon on, and how it compares."""
 
-    def __init__(self, exchange: Simulator, db: DatabaseOperations, rest: OKXRest, symbol: str = BTC) -> None:
+    def __init__(
+        self,
+        exchange: Simulator,
+        db: DatabaseOperations,
+        rest: OKXRest,
+        symbol: str = BTC,
+        timeframes: Sequence[str] = TIMEFRAMES,
+    ) -> None:
         self.db = db
         self.start = EPOCH + NOON * MILLISECOND
         self.end = self.start + 5 * MINUTE
         self.symbol = symbol
+        self.differences = 0
         self.trades = happened(exchange, self.start - MINUTE, self.end + MINUTE, symbol)
-        self.repair = Repair([symbol], db, rest)
+        self.repair = Repair({symbol: []}, db, rest)
         live = Live(self.start, self.repair.report)
-        self.pipeline = Pipeline(db, lambda _: [Timeframe(text) for text in TIMEFRAMES], live=live)
-        self.reconciliation = Reconciliation([symbol], db, rest, self.repair, self.pipeline)
+        self.timeframes = [Timeframe(text) for text in timeframes]
+        self.pipeline = Pipeline(db, lambda _: self.timeframes, live=live)
+        self.reconciliation = Reconciliation(
+            {symbol: self.timeframes}, db, rest, self.repair, self.pipeline, self._differs
+        )
+
+    def _differs(self) -> None:
+        self.differences += 1
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[Self]:
@@ -84,7 +98,7 @@ class Follower:
         """Lose a stored trade, and have candles as if it had never come."""
         await execute(self.db, sa.delete(raw_trades).where(raw_trades.c.trade_id == trade.trade_id))
         left = await self.db.tape.between("okx", self.symbol, self.start, self.end)
-        for timeframe in TIMEFRAMES:
+        for timeframe in self.timeframes:
             await self.db.market_data.upsert_candles(plain(left, timeframe))
 
     async def candles(self, timeframe: str = "1m") -> list[Candle]:
@@ -129,7 +143,7 @@ async def test_candles_that_are_the_exchanges_are_no_difference(follower):
 
     assert await follower.compare() == []
 
-    assert follower.reconciliation.differences == 0
+    assert follower.differences == 0
 
 
 async def test_a_lost_trade_is_told_with_both_candles_and_read_back(follower):
@@ -141,7 +155,7 @@ async def test_a_lost_trade_is_told_with_both_candles_and_read_back(follower):
     [told] = await follower.compare()
     [mended] = await follower.compare()
 
-    assert follower.reconciliation.differences == 1
+    assert follower.differences == 1
     assert told["log_level"] == "error"
     assert told["ours"].endswith(format(ours.volume, "f"))
     assert told["theirs"].endswith(format(ours.volume + lost.size, "f"))
@@ -150,6 +164,18 @@ async def test_a_lost_trade_is_told_with_both_candles_and_read_back(follower):
     for timeframe in TIMEFRAMES:
         assert await follower.candles(timeframe) == follower.truth(timeframe)
     assert await follower.revision() == revision + 1
+
+
+async def test_where_no_minutes_are_kept_the_next_longer_candles_are_compared(exchange, db, rest):
+    follower = Follower(exchange, db, rest, timeframes=["5s", "1d", "5m"])
+    async with follower.following():
+        await follower.lose(largest(follower.trades, follower.start + 2 * MINUTE))
+
+        [told] = await follower.compare()
+        [mended] = await follower.compare()
+
+    assert (told["event"], mended["event"]) == ("A candle differs from the exchange's", "A candle differs no more")
+    assert await follower.candles("5m") == follower.truth("5m")
 
 
 @pytest.mark.parametrize("minutes", [1, 2], ids=["among others", "the newest"])
@@ -174,7 +200,7 @@ async def test_a_candle_that_the_database_lost_alone_is_folded_again(follower):
     await follower.compare()
 
     assert await follower.candles() == follower.truth()
-    assert follower.reconciliation.differences == 1
+    assert follower.differences == 1
 
 
 async def test_a_difference_that_stays_is_told_once_and_tried_once(exchange, db, rest):
@@ -188,7 +214,7 @@ async def test_a_difference_that_stays_is_told_once_and_tried_once(exchange, db,
         told.append(await follower.compare())
 
     assert [len(entries) for entries in told] == [1, 0, 0, 0, 0]
-    assert (follower.reconciliation.differences, holes) == (1, [])
+    assert (follower.differences, holes) == (1, [])
     assert await follower.candles() == follower.truth()
 
 
@@ -211,7 +237,7 @@ async def test_only_a_few_minutes_are_read_back_at_a_time(follower, monkeypatch)
     await follower.compare()
     await follower.compare()
 
-    assert len(told) == follower.reconciliation.differences == 3
+    assert len(told) == follower.differences == 3
     assert (at_first, minutes) == (starts[:2], starts)
     assert await follower.candles() == follower.truth()
 
@@ -268,4 +294,4 @@ async def test_a_running_collector_compares(db, feed, monkeypatch):
                     break
 
     assert event.candle == truth
-    assert collector.reconciliation.differences == 1
+    assert collector.differences == 1

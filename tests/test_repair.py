@@ -4,13 +4,15 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import stamina
 
 from collector.okx import repair as repair_module
+from collector.okx.look_back import LookBack
 from collector.okx.pace import Pace
-from collector.okx.repair import Repair
+from collector.okx.repair import KEPT, Repair
 from collector.okx.rest import OKXRest
 from collector.okx.simulator.faults import RestFault
 from collector.okx.simulator.server import Simulator
@@ -39,8 +41,8 @@ async def rest(exchange: Simulator) -> AsyncIterator[OKXRest]:
 
 
 @asynccontextmanager
-async def mending(db: DatabaseOperations, rest: OKXRest) -> AsyncIterator[Repair]:
-    repair = Repair([BTC], db, rest)
+async def mending(db: DatabaseOperations, rest: OKXRest, *timeframes: str) -> AsyncIterator[Repair]:
+    repair = Repair({BTC: [Timeframe(text) for text in timeframes]}, db, rest)
     running = asyncio.create_task(repair.run(db.tape.insert))
     try:
         yield repair
@@ -114,6 +116,67 @@ async def test_a_gap_is_asked_for_again_from_time_to_time(exchange, db, rest, mo
         await until(lambda: repair.open_gaps() == {BTC: 0})
 
 
+async def test_candles_of_a_gap_that_a_dead_process_left_are_taken_from_the_exchange_where_trades_are_not(
+    exchange, db, rest
+):
+    start, end = an_hour() + timedelta(seconds=30), an_hour() + timedelta(minutes=4)
+    trades = happened(exchange, start, end)
+    await db.gaps.add(Gap("okx", BTC, trades[0].trade_id, trades[-1].trade_id, start, trades[-1].timestamp))
+    exchange.faults.rest.append(RestFault(**REFUSED, times=1_000))
+    minutes = Series("okx", BTC, Timeframe("1m"))
+
+    async with mending(db, rest, "1m", "5s", "1d") as repair, asyncio.timeout(20):
+        while await db.market_data.count(minutes) < 4:
+            await asyncio.sleep(0.01)
+        counted = repair.open_gaps()
+
+    candles = await db.market_data.get_candles(BTC, "1m", an_hour(), an_hour() + timedelta(hours=1))
+    assert counted == {BTC: 1}
+    assert [candle.start_time for candle in candles] == [an_hour() + timedelta(minutes=n) for n in range(4)]
+    assert_true_to(exchange, candles)
+
+
+async def test_a_gap_is_told_while_the_exchange_can_t_be_reached_and_ends_with_that(
+    exchange, db, feed, rest, monkeypatch
+):
+    monkeypatch.setattr(repair_module, "TELL_AFTER", 0.05)
+    monkeypatch.setattr(repair_module, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(repair_module, "RETRY", 0.01)
+    exchange.faults.rest.append(RestFault("history-trades", status=503, times=1_000_000))
+    gap = a_gap(exchange)
+
+    with stamina.set_testing(True, attempts=1):
+        async with mending(db, rest) as repair, aclosing(feed.trades("okx", BTC, None, 1)) as events:
+            repair.report(gap)
+            async with asyncio.timeout(20):
+                async for told in events:
+                    if told.gap:
+                        break
+            exchange.faults.rest.clear()
+            await closed(db)
+
+    assert (told.gap.start, told.gap.end) == (gap.after, gap.before + timedelta(microseconds=1))
+
+
+async def test_a_gap_of_which_the_exchange_keeps_no_trades_is_shown_and_not_asked_for(exchange, db, rest, monkeypatch):
+    monkeypatch.setattr(repair_module, "ASK_AGAIN", 0.01)
+    long_ago = datetime.now(UTC) - KEPT - timedelta(minutes=1)
+    gap = Gap("okx", BTC, 11, 20, long_ago - timedelta(minutes=1), long_ago)
+    await db.gaps.add(gap)
+    asked = RestFault("history-trades", times=1_000)
+    exchange.faults.rest.append(asked)
+
+    async with mending(db, rest) as repair, asyncio.timeout(20):
+        while not await db.gaps.open():
+            await asyncio.sleep(0.01)
+        await until(lambda: repair.open_gaps() == {BTC: 1})
+        repair.report(a_gap(exchange))
+        await repair.idle()
+
+    assert await db.gaps.of("okx", [BTC]) == [gap]
+    assert asked.times == 999
+
+
 async def test_what_a_page_leaves_out_stays_a_gap(db):
     rows = [json.loads(a_record(trade_id=n, timestamp=NOON).raw) for n in (20, 19, 18, 17, 13, 12, 11)]
     gap = Gap("okx", BTC, 11, 20, NOON, NOON)
@@ -136,6 +199,25 @@ async def test_what_the_exchange_has_no_more_is_all_that_stays(db):
         left = await db.gaps.of("okx", [BTC])
 
     assert left == [Gap("okx", BTC, 11, 17, gap.after, NOON)]
+
+
+@pytest.mark.parametrize(
+    ("since", "minute"),
+    [
+        pytest.param(91, 1, id="the trade is of before the start"),
+        pytest.param(59, 0, id="the exchange did not answer at first"),
+    ],
+)
+async def test_a_look_back_is_stored_before_the_first_trade_of_its_symbol(db, rest, since, minute):
+    timeframes = {BTC: [Timeframe("1m"), Timeframe("1d")]}
+    look_back = LookBack(db, Repair({BTC: []}, db, rest), timeframes, NOON + timedelta(seconds=since))
+    first = a_record(trade_id=20, timestamp=NOON + timedelta(seconds=90))
+
+    await look_back.before([first], NOON + timedelta(seconds=91))
+
+    assert await db.gaps.of("okx", [BTC]) == [
+        Gap("okx", BTC, 0, 19, NOON + timedelta(minutes=minute), NOON + timedelta(seconds=90))
+    ]
 
 
 async def test_a_candle_in_a_gap_is_not_final_until_a_later_start_recovers_it(exchange, db, feed):

@@ -11,16 +11,18 @@ from typing import Self
 import structlog
 
 from collector.okx.channels import BUSINESS, PUBLIC, Channels
+from collector.okx.clock import ExchangeClock
+from collector.okx.look_back import LookBack
 from collector.okx.pace import Pace
 from collector.okx.protocol import EXCHANGE, Arg, Malformed, Notice, Points, Refused, Subscribed, Trades
-from collector.okx.reconcile import MINUTE, Reconciliation
+from collector.okx.reconcile import Reconciliation
 from collector.okx.repair import Repair
 from collector.okx.rest import OKXError, OKXRest
 from collector.okx.stream import Disconnected, OKXStream
 from collector.okx.watchdog import Watchdog
 from collector.pipeline import Pipeline
 from collector.tracker import Live
-from repos.domain import DataType, Gap, Timeframe, TradeRecord
+from repos.domain import DataType, Timeframe
 from repos.errors import DatabaseOperationError
 from repos.feed.hub import Feed
 from repos.feed.news import FeedHealthNews
@@ -35,14 +37,10 @@ TICK = 0.1
 REPORT_EVERY = 5.0
 NEWS_WITHIN = 0.25
 """Seconds within which a channel that came or went is reported; those of one moment go together."""
-TIME_EVERY = 60.0
 INSTRUMENTS_EVERY = 24 * 3600.0
 INSTRUMENTS_RETRY = 60.0
 DATABASE_RETRY = 1.0
 FLUSH_WITHIN = 2.0
-LOOK_BACK = timedelta(hours=1)
-"""Candles up to this long are folded from trades at once, those before the start read back; of longer ones the first is
-the exchange's."""
 _BATCH = 2_000
 _WAITING = 4_000
 """Frames kept for a slow database. Then nothing more is read, and what the exchange drops is recovered by id."""
@@ -95,11 +93,13 @@ class OKXCollector:
         """Frames and objects that could not be read."""
         self.stalls = 0
         """Channels found silent while the exchange went on."""
+        self.differences = 0
+        """Candles found to differ from the exchange's own; one that changed and differs still counts again."""
+        self._repair: Repair | None = None
         self._channels = Channels.split(self.symbols, followed)
         self._inbox: asyncio.Queue[Trades | Points] = asyncio.Queue(_WAITING)
         self._batch: list[Trades | Points] = []
-        self._known: set[str] = set()
-        self._ahead = timedelta(0)
+        self._clock = ExchangeClock()
         self._changed = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._started = asyncio.Event()
@@ -136,6 +136,10 @@ class OKXCollector:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
+    def open_gaps(self) -> dict[str, int]:
+        """By symbol, the gaps in its trades that are not recovered yet; empty before the start."""
+        return self._repair.open_gaps() if self._repair else {}
+
     async def run(self) -> None:
         """Follow the exchange until cancelled, then store what was received.
 
@@ -150,43 +154,44 @@ class OKXCollector:
             if feed is None:
                 feed = await stack.enter_async_context(Feed(self._db))
             rest = await stack.enter_async_context(OKXRest(self._rest_url, pace=self._pace))
-            self._repair = Repair(self.symbols, self._db, rest)
-            live = Live(datetime.now(UTC), self._repair.report)
+            repair = self._repair = Repair(self._timeframes, self._db, rest)
+            live = Live(datetime.now(UTC), repair.report)
+            self._look_back = LookBack(self._db, repair, self._timeframes, live.since)
             timeframes = self._timeframes.__getitem__
             self._pipeline = Pipeline(self._db, timeframes, live=live, force_update=self._force_update)
-            with_minutes = [symbol for symbol, kept in self._timeframes.items() if MINUTE in kept]
-            self.reconciliation = Reconciliation(with_minutes, self._db, rest, self._repair, self._pipeline)
+            reconciliation = Reconciliation(self._timeframes, self._db, rest, repair, self._pipeline, self._differs)
+            self._streams = [(channels, self._streams_of(channels)) for channels in self._channels]
             stack.enter_context(feed.answer(self._pipeline.forming))
             stack.push_async_callback(self._flush)
             self._started.set()
             async with asyncio.TaskGroup() as tasks:
-                for channels in self._channels:
-                    streams = {
-                        endpoint: OKXStream(
-                            f"{self._ws_url}/ws/v5/{endpoint}", channels.args(endpoint), pace=self._pace
-                        )
-                        for endpoint in (PUBLIC, BUSINESS)
-                    }
+                for channels, streams in self._streams:
                     for endpoint, stream in streams.items():
                         tasks.create_task(self._follow(endpoint, streams, channels))
                         stalled = partial(self._stalled, endpoint, channels)
                         tasks.create_task(Watchdog(stream, rest, stalled).run())
                 tasks.create_task(self._write())
-                tasks.create_task(self._repair.run(self._pipeline.add))
-                tasks.create_task(self.reconciliation.run(self._now))
+                tasks.create_task(repair.run(self._pipeline.add))
+                tasks.create_task(reconciliation.run(self._clock.now))
                 tasks.create_task(self._report())
-                tasks.create_task(self._keep_time(rest))
+                tasks.create_task(self._clock.keep(rest))
                 tasks.create_task(self._keep_instruments(rest))
+
+    def _streams_of(self, channels: Channels) -> dict[str, OKXStream]:
+        return {
+            endpoint: OKXStream(f"{self._ws_url}/ws/v5/{endpoint}", channels.args(endpoint), pace=self._pace)
+            for endpoint in (PUBLIC, BUSINESS)
+        }
 
     async def _follow(self, endpoint: str, streams: Mapping[str, OKXStream], channels: Channels) -> None:
         async with aclosing(streams[endpoint].events()) as events:
             async for event in events:
                 match event:
                     case Trades(arg, records):
-                        channels.received(endpoint, arg, self._now(), records[-1].trade.timestamp)
+                        channels.received(endpoint, arg, self._clock.now(), records[-1].trade.timestamp)
                         await self._inbox.put(event)
                     case Points(arg, points):
-                        channels.received(endpoint, arg, self._now(), points[-1].timestamp)
+                        channels.received(endpoint, arg, self._clock.now(), points[-1].timestamp)
                         if self._store_raw_data:
                             await self._inbox.put(event)
                     case Malformed(reason, text):
@@ -218,6 +223,9 @@ class OKXCollector:
             self._pipeline.interrupt(EXCHANGE, arg.symbol)
         self._changed.set()
 
+    def _differs(self) -> None:
+        self.differences += 1
+
     async def _write(self) -> None:
         """Store what arrives in batches: whatever came while the last one was written."""
         while True:
@@ -228,7 +236,7 @@ class OKXCollector:
             try:
                 await self._store()
                 if self._inbox.empty():
-                    await self._pipeline.tick(self._now())
+                    await self._pipeline.tick(self._heard_until().get)
             except DatabaseOperationError as error:
                 log.warning("The database is waited for", reason=str(error), frames=self._inbox.qsize())
                 await asyncio.sleep(DATABASE_RETRY)
@@ -239,7 +247,7 @@ class OKXCollector:
         records = [record for event in self._batch if isinstance(event, Trades) for record in event.records]
         points = [point for event in self._batch if isinstance(event, Points) for point in event.points]
         if records:
-            await self._look_back(records)
+            await self._look_back.before(records, self._clock.now())
             await self._pipeline.add(records)
         if points:
             await self._db.raw_trades.insert_points(points)
@@ -253,24 +261,11 @@ class OKXCollector:
         except (TimeoutError, DatabaseOperationError) as error:
             log.warning("Stopped before all was stored; the next start recovers it", reason=str(error))
 
-    async def _look_back(self, records: Sequence[TradeRecord]) -> None:
-        """Ask for the trades since the hour's beginning, of a symbol that was never followed before."""
-        for symbol in {record.trade.symbol for record in records} - self._known:
-            trade = min((r.trade for r in records if r.trade.symbol == symbol), key=lambda trade: trade.trade_id)
-            if await self._db.tape.last(EXCHANGE, symbol) is None:
-                # The first push is the latest trade of the past, which may be long ago.
-                moment = max(trade.timestamp, self._now() - LOOK_BACK)
-                short = [t for t in self._timeframes[symbol] if not t.months and t.length <= LOOK_BACK]
-                since = min((timeframe.floor(moment) for timeframe in short), default=moment)
-                if since < trade.timestamp:
-                    self._repair.report(Gap(EXCHANGE, symbol, 0, trade.first_id - 1, since, trade.timestamp))
-            self._known.add(symbol)
-
     async def _report(self) -> None:
         source = secrets.token_hex(8)
         while True:
             try:
-                gaps = self._repair.open_gaps()
+                gaps = self.open_gaps()
                 health = [row for channels in self._channels for row in channels.health(gaps)]
                 await self._db.bus.publish(FeedHealthNews(source, health))
             except DatabaseOperationError as error:
@@ -280,16 +275,6 @@ class OKXCollector:
                 async with asyncio.timeout(REPORT_EVERY - NEWS_WITHIN):
                     await self._changed.wait()
             self._changed.clear()
-
-    async def _keep_time(self, rest: OKXRest) -> None:
-        while True:
-            try:
-                before = datetime.now(UTC)
-                theirs = await rest.server_time()
-                self._ahead = theirs - before - (datetime.now(UTC) - before) / 2
-            except OKXError as error:
-                log.warning("OKX does not tell the time", reason=str(error))
-            await asyncio.sleep(TIME_EVERY)
 
     async def _keep_instruments(self, rest: OKXRest) -> None:
         while True:
@@ -302,6 +287,13 @@ class OKXCollector:
                     wait = INSTRUMENTS_RETRY
             await asyncio.sleep(wait)
 
-    def _now(self) -> datetime:
-        """The exchange's clock."""
-        return datetime.now(UTC) + self._ahead
+    def _heard_until(self) -> dict[str, datetime]:
+        """By symbol, up to when, by the exchange's clock, its connection is known to have brought what was sent."""
+        now, clock = self._clock.now(), asyncio.get_running_loop().time()
+        heard: dict[str, datetime] = {}
+        for channels, streams in self._streams:
+            for endpoint, stream in streams.items():
+                if stream.session is not None:
+                    moment = now - timedelta(seconds=clock - stream.session.heard_until)
+                    heard.update(dict.fromkeys(channels.symbols_of_trades(endpoint), moment))
+        return heard

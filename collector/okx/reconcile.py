@@ -1,13 +1,14 @@
 """Whether our candles are those of the exchange: the proof, after the fact, that no trade was lost."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 import structlog
 
+from collector.okx.bars import bar_of
 from collector.okx.protocol import EXCHANGE
 from collector.okx.repair import Repair
 from collector.okx.rest import OKXError, OKXRest
@@ -16,7 +17,8 @@ from repos.domain import Candle, Gap, Origin, Timeframe
 from repos.errors import DatabaseOperationError
 from repos.operations import DatabaseOperations
 
-MINUTE = Timeframe("1m")
+SHORTEST, LONGEST = timedelta(minutes=1), timedelta(hours=1)
+"""Of the candles that are compared. All trades of a longer one would be too many to read back."""
 EVERY = 300.0
 """Seconds between two comparisons. Each takes one request a symbol."""
 BEHIND = timedelta(minutes=3)
@@ -25,7 +27,7 @@ WINDOW = timedelta(hours=4)
 """How far back each comparison looks, the same candles again: some are stored late, and a repair takes its time. A page
 of OKX's candles is longer."""
 REPAIRS = 3
-"""Minutes of a symbol that are read back after one comparison. All trades of a minute can be many pages, and gaps wait
+"""Candles of a symbol that are read back after one comparison. All trades of a minute can be many pages, and gaps wait
 for the same requests."""
 
 log = structlog.get_logger(__name__)
@@ -33,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class _Difference:
-    """A minute's candle of ours, if there is one, and the exchange's. `steps` were taken to mend it."""
+    """A candle of ours, if there is one, and the exchange's. `steps` were taken to mend it."""
 
     ours: Candle | None
     theirs: Candle
@@ -41,23 +43,31 @@ class _Difference:
 
 
 class Reconciliation:
-    """Compares the 1m candles of `symbols`, folded from trades, with the exchange's, and repairs those that differ.
+    """Compares candles that were folded from trades with the exchange's, and repairs those that differ.
 
-    A difference is told once. First all trades of its minute are read back, which revises the candle if any was
-    missing. If it differs still, the candle is folded anew from the stored trades: the database may have lost it alone.
-    What differs even then stays as the trades make it.
+    Of each symbol's `timeframes` it takes the shortest of a minute to an hour that the exchange has too. A difference
+    is told once. First all trades of its time are read back, which revises the candle if any was missing. If it differs
+    still, the candle is folded anew from the stored trades: the database may have lost it alone. What differs even then
+    stays as the trades make it.
     """
 
     def __init__(
-        self, symbols: Sequence[str], db: DatabaseOperations, rest: OKXRest, repair: Repair, pipeline: Pipeline
+        self,
+        timeframes: Mapping[str, Sequence[Timeframe]],
+        db: DatabaseOperations,
+        rest: OKXRest,
+        repair: Repair,
+        pipeline: Pipeline,
+        differs: Callable[[], None],
     ) -> None:
-        self.differences = 0
-        """Candles that were found to differ; one that changed and differs still counts again."""
+        """`differs` hears of every candle that is found to differ; again of one that changed and differs still."""
         self._db = db
         self._rest = rest
         self._repair = repair
         self._pipeline = pipeline
-        self._differing: dict[str, dict[datetime, _Difference]] = {symbol: {} for symbol in symbols}
+        self._differs = differs
+        self._compared = {symbol: found for symbol, kept in timeframes.items() if (found := _comparable(kept))}
+        self._differing: dict[str, dict[datetime, _Difference]] = {symbol: {} for symbol in self._compared}
 
     async def run(self, now: Callable[[], datetime]) -> None:
         """Compare every few minutes until cancelled; `now` is the exchange's clock."""
@@ -67,20 +77,20 @@ class Reconciliation:
 
     async def compare(self, now: datetime) -> None:
         """Compare what ended of late, one symbol after the other. What can't be read is left to the next time."""
-        start, end = MINUTE.floor(now - WINDOW), MINUTE.floor(now - BEHIND)
-        for symbol in self._differing:
+        for symbol, timeframe in self._compared.items():
             try:
-                await self._compare(symbol, start, end)
-                await self._mend(symbol)
+                await self._compare(symbol, timeframe, timeframe.floor(now - WINDOW), timeframe.floor(now - BEHIND))
+                await self._mend(symbol, timeframe)
             except (OKXError, DatabaseOperationError) as error:
                 log.warning("Candles were not compared", symbol=symbol, reason=str(error))
 
-    async def _compare(self, symbol: str, start: datetime, end: datetime) -> None:
-        ours = {c.start_time: c for c in await self._db.market_data.get_candles(symbol, MINUTE, start, end, EXCHANGE)}
+    async def _compare(self, symbol: str, timeframe: Timeframe, start: datetime, end: datetime) -> None:
+        stored = await self._db.market_data.get_candles(symbol, timeframe, start, end, EXCHANGE)
+        ours = {candle.start_time: candle for candle in stored}
         if not ours:
             return
         # Before the first of ours nobody followed the market.
-        theirs = [page async for page in self._rest.candles(symbol, MINUTE, start=min(ours), end=end)]
+        theirs = [page async for page in self._rest.candles(symbol, timeframe, start=min(ours), end=end)]
         # Where trades are known to be missing, so are candles.
         lacks_trades = self._repair.open_gaps()[symbol] > 0
         known = self._differing[symbol]
@@ -94,13 +104,13 @@ class Reconciliation:
                 differing[candle.start_time] = before
             elif mine is not None or not lacks_trades:
                 differing[candle.start_time] = _Difference(mine, candle)
-                self.differences += 1
+                self._differs()
                 log.error(
                     "A candle differs from the exchange's", symbol=symbol, ours=_shown(mine), theirs=_shown(candle)
                 )
         self._differing[symbol] = differing
 
-    async def _mend(self, symbol: str) -> None:
+    async def _mend(self, symbol: str, timeframe: Timeframe) -> None:
         differing = self._differing[symbol].items()
         if self._repair.open_gaps()[symbol] == 0:
             for moment, difference in differing:
@@ -108,19 +118,23 @@ class Reconciliation:
                     await self._pipeline.refold(EXCHANGE, symbol, moment)
                     difference.steps = 2
         for moment, difference in [item for item in differing if item[1].steps == 0][:REPAIRS]:
-            if (hole := await self._hole(symbol, moment)) is not None:
+            if (hole := await self._hole(symbol, moment, timeframe.end(moment))) is not None:
                 self._repair.report(hole)
             difference.steps = 1
 
-    async def _hole(self, symbol: str, start: datetime) -> Gap | None:
-        """All trades of a minute, as if none was there: which are missing only the exchange can tell."""
-        end = MINUTE.end(start)
+    async def _hole(self, symbol: str, start: datetime, end: datetime) -> Gap | None:
+        """All trades of a candle, as if none was there: which are missing only the exchange can tell."""
         near = await self._db.tape.between(EXCHANGE, symbol, start - BEHIND, end + BEHIND)
         before = max((trade.trade_id for trade in near if trade.timestamp < start), default=-1)
         after = [trade.first_id for trade in near if trade.timestamp >= end]
         # When nothing followed, what was lost may reach up to the newest.
         after = after or [trade.trade_id + 1 for trade, _ in await self._rest.history_trades(symbol, limit=1)]
         return Gap(EXCHANGE, symbol, before + 1, min(after) - 1, start, end) if after else None
+
+
+def _comparable(timeframes: Sequence[Timeframe]) -> Timeframe | None:
+    found = [each for each in timeframes if SHORTEST <= each.length <= LONGEST and bar_of(each) is not None]
+    return min(found, key=lambda timeframe: timeframe.length, default=None)
 
 
 def _agree(ours: Candle | None, theirs: Candle) -> bool:

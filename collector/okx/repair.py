@@ -1,8 +1,10 @@
 """What the stream left out: missing trades from the exchange's history, or else its own candles."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import TypeVar, TypeVarTuple, Unpack
 
 import structlog
@@ -12,7 +14,7 @@ from collector.okx.bars import bar_of
 from collector.okx.protocol import EXCHANGE
 from collector.okx.rest import OKXError, OKXRest, OKXUnavailable
 from collector.tracker import Uncovered
-from repos.domain import Gap, TradeRecord
+from repos.domain import Gap, Series, Timeframe, TradeRecord
 from repos.errors import DatabaseOperationError
 from repos.operations import DatabaseOperations
 
@@ -20,6 +22,11 @@ RETRY = 5.0
 """Seconds before the next try, when the exchange or the database can't be reached."""
 ASK_AGAIN = 900.0
 """Seconds between two tries to recover a gap that is left open."""
+KEPT = timedelta(days=92)
+"""Of how long ago OKX has trades: three months. What is missing from before stays missing, and is not asked for."""
+TELL_AFTER = 5.0
+"""Seconds after which a gap that is not recovered yet counts as open, whatever the reason. Most take one."""
+LOOK_EVERY = 1.0
 CONFIRM_TRIES = 5
 CONFIRM_EVERY = 2.0
 """A candle of the exchange is confirmed about a second after its end."""
@@ -34,17 +41,21 @@ log = structlog.get_logger(__name__)
 class Repair:
     """Mends holes, those of one symbol one after the other, so that candles are looked at after their trades.
 
-    Gaps are stored before they are mended, so that the next process goes on with those that this one leaves.
+    Gaps are stored before they are mended, so that the next process goes on with those that this one leaves. Whenever
+    one can't be recovered, its candles of all `timeframes` of its symbol that have ended and are not stored are taken
+    from the exchange, where it has such: that outlives this process as the gap does.
     """
 
-    def __init__(self, symbols: Sequence[str], db: DatabaseOperations, rest: OKXRest) -> None:
+    def __init__(self, timeframes: Mapping[str, Sequence[Timeframe]], db: DatabaseOperations, rest: OKXRest) -> None:
+        self._timeframes = timeframes
         self._db = db
         self._rest = rest
         self._reported: asyncio.Queue[Gap | Uncovered] = asyncio.Queue()
-        self._holes: dict[str, asyncio.Queue[Gap | Uncovered]] = {symbol: asyncio.Queue() for symbol in symbols}
+        self._holes: dict[str, asyncio.Queue[Gap | Uncovered]] = {symbol: asyncio.Queue() for symbol in timeframes}
         self._old: asyncio.Queue[Gap | Uncovered] = asyncio.Queue()
         """Gaps of before, apart: what is missing now does not wait for them."""
-        self._in_work: set[Gap] = set()
+        self._in_work: dict[Gap, float] = {}
+        """Since when each is stored and not told; inf before, and when it is told."""
         self._left: set[Gap] = set()
 
     def report(self, hole: Gap | Uncovered) -> None:
@@ -52,13 +63,13 @@ class Repair:
         if isinstance(hole, Gap):
             if hole in self._in_work:
                 return
-            self._in_work.add(hole)
+            self._in_work[hole] = inf
         self._reported.put_nowait(hole)
 
     def open_gaps(self) -> dict[str, int]:
         """By symbol, the gaps in its trades that are being mended or can't be."""
         counts = dict.fromkeys(self._holes, 0)
-        for gap in self._in_work | self._left:
+        for gap in self._in_work.keys() | self._left:
             counts[gap.symbol] += 1
         return counts
 
@@ -68,6 +79,7 @@ class Repair:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep())
             tasks.create_task(self._ask_again())
+            tasks.create_task(self._tell())
             for holes in (*self._holes.values(), self._old):
                 tasks.create_task(self._mend(holes, add))
 
@@ -83,6 +95,7 @@ class Repair:
             hole = await self._reported.get()
             if isinstance(hole, Gap):
                 await _patiently(self._db.gaps.add, hole)
+                self._in_work[hole] = asyncio.get_running_loop().time()
                 self._holes[hole.symbol].put_nowait(hole)
             else:
                 self._holes[hole.series.symbol].put_nowait(hole)
@@ -93,14 +106,28 @@ class Repair:
             await asyncio.sleep(ASK_AGAIN)
             await self._take_up()
 
+    async def _tell(self) -> None:
+        """Count gaps as open, which is news, that take longer than a moment."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            for gap in [gap for gap, since in self._in_work.items() if clock() >= since + TELL_AFTER]:
+                await _patiently(self._db.gaps.leave_open, gap, gap)
+                if gap in self._in_work:
+                    self._in_work[gap] = inf
+
     async def _take_up(self) -> None:
-        """Have the stored gaps mended that this process does not work on."""
+        """Have the stored gaps mended that this process does not work on, unless they are too old for that."""
         stored = await _patiently(self._db.gaps.of, EXCHANGE, list(self._holes))
         self._left.intersection_update(stored)
+        kept_since = datetime.now(UTC) - KEPT
         for gap in stored:
-            if gap not in self._in_work:
-                self._in_work.add(gap)
+            if gap.before >= kept_since and gap not in self._in_work:
+                self._in_work[gap] = asyncio.get_running_loop().time()
                 self._old.put_nowait(gap)
+            elif gap.before < kept_since and gap not in self._left:
+                await _patiently(self._db.gaps.leave_open, gap, gap)
+                self._left.add(gap)
 
     async def _mend(self, holes: asyncio.Queue[Gap | Uncovered], add: Add) -> None:
         while True:
@@ -111,9 +138,12 @@ class Repair:
                     await _patiently(self._db.gaps.close, hole)
                 else:
                     await _patiently(self._db.gaps.leave_open, hole, left)
-                self._in_work.discard(hole)
+                del self._in_work[hole]
                 self._left.discard(hole)
-                self._left.update([left] if left else [])
+                if left is not None:
+                    self._left.add(left)
+                    for candles in self._touched(left):
+                        await self._complete(candles)
             else:
                 await self._complete(hole)
             holes.task_done()
@@ -160,27 +190,37 @@ class Repair:
         log.error("A gap is left open", symbol=gap.symbol, first=first, last=last, recovered=count)
         return replace(gap, first_missing_id=first, last_missing_id=last, before=before)
 
+    def _touched(self, gap: Gap) -> Iterator[Uncovered]:
+        """The candles that the gap touches, those that have ended."""
+        for timeframe in self._timeframes[gap.symbol]:
+            start, now = timeframe.floor(gap.after), timeframe.floor(datetime.now(UTC))
+            end = min(timeframe.end(timeframe.floor(gap.before)), now)
+            if start < end:
+                yield Uncovered(Series(gap.exchange, gap.symbol, timeframe), start, end)
+
     async def _complete(self, hole: Uncovered) -> None:
         """Take the exchange's candles where trades do not cover them, and where it has such candles."""
         series, start, end = hole
         if bar_of(series.timeframe) is None:
             log.warning("A gap is left", series=str(series), start=start.isoformat(), end=end.isoformat())
             return
+        count = _count(hole)
         for _ in range(CONFIRM_TRIES):
             try:
-                known = await self._db.market_data.get_candles(series.symbol, series.timeframe, start, end, EXCHANGE)
-                stored = {candle.start_time for candle in known}
-                if len(stored) == _count(hole):
+                if await self._db.market_data.count(series, start=start, end=end) == count:
                     return
+                told = 0
                 async for candles in self._rest.candles(series.symbol, series.timeframe, start=start, end=end):
                     # A flat candle of a quiet time is the exchange's invention: where nobody traded there is none.
                     await self._db.market_data.upsert_candles([candle for candle in candles if candle.volume])
-                    stored.update(candle.start_time for candle in candles)
-                if len(stored) == _count(hole):
+                    told += len(candles)
+                if told == count:
                     return
             except (OKXUnavailable, DatabaseOperationError) as error:
                 log.warning("Candles are waited for", series=str(series), reason=str(error))
                 await asyncio.sleep(RETRY)
+                self._holes[series.symbol].put_nowait(hole)  # behind the gaps that came meanwhile
+                return
             except OKXError as error:
                 log.error("Candles were refused", series=str(series), reason=str(error))
                 return
@@ -189,11 +229,10 @@ class Repair:
 
 
 def _count(hole: Uncovered) -> int:
-    count, start = 0, hole.start
-    while start < hole.end:
-        start = hole.series.timeframe.end(start)
-        count += 1
-    return count
+    (_, _, timeframe), start, end = hole
+    if timeframe.months:
+        return ((end.year - start.year) * 12 + end.month - start.month) // timeframe.months
+    return (end - start) // timeframe.length
 
 
 async def _patiently(work: Callable[[Unpack[_Arguments]], Awaitable[_T]], *arguments: *_Arguments) -> _T:

@@ -25,8 +25,9 @@ from collector.okx.protocol import (
     request,
 )
 
-PING_EVERY = 20.0
-"""The server hangs up on a connection that is silent for 30 s."""
+PING_EVERY = 1.0
+"""The server hangs up on a connection that is silent for 30 s. But only a pong tells how far one has been heard, and
+the candles of a quiet market wait for that."""
 PONG_WITHIN = 10.0
 ASK_AGAIN_AFTER = 60.0
 """For an arg without an answer. Once a minute stays far below the 480 requests an hour of a connection."""
@@ -49,6 +50,9 @@ class Session:
     """Refused on this connection, with the error's code; not asked for unless subscribe() names it again."""
     last_message_at: float
     """When anything arrived last, pongs included; at first when the connection opened."""
+    heard_until: float
+    """What the exchange had sent by then has all arrived: when the last ping that it answered was sent; at first when
+    the connection opened."""
     last_data_at: dict[Arg, float]
     """When data of an arg arrived last; for one without data yet, when it was acknowledged."""
     newest_id: dict[Arg, int]
@@ -59,7 +63,7 @@ class Session:
     def __init__(self, args: Iterable[Arg], now: float) -> None:
         self.active = set()
         self.refused = {}
-        self.last_message_at = now
+        self.last_message_at = self.heard_until = now
         self.last_data_at = {}
         self.newest_id = {}
         self.is_ending = False
@@ -70,7 +74,8 @@ class Session:
         self._ids = map(str, count(1))
         self._ask_at = -inf
         self._ping_at = now + PING_EVERY
-        self._pong_by: float | None = None
+        self._pinged_at: float | None = None
+        """When a ping was sent that is not answered yet."""
 
     @property
     def pending(self) -> set[Arg]:
@@ -109,20 +114,20 @@ class Session:
             frames += self._requests("subscribe", [arg for arg in due if arg in self._alone], 1, now)
             self._alone.clear()
             self._ask_at = min(map(self._due_at, self.pending), default=inf)
-        if now >= self._ping_at:
+        if self._pinged_at is None and now >= self._ping_at:
             frames.append(PING)
+            self._pinged_at = now
             self._ping_at = now + PING_EVERY
-            if self._pong_by is None:
-                self._pong_by = now + PONG_WITHIN
         return frames
 
     def wake_at(self) -> float:
         """When frames() or is_overdue() will have something to say, should nothing arrive before."""
-        return min(self._ping_at, self._ask_at, inf if self._pong_by is None else self._pong_by)
+        ping_at = self._ping_at if self._pinged_at is None else self._pinged_at + PONG_WITHIN
+        return min(ping_at, self._ask_at)
 
     def is_overdue(self, now: float) -> bool:
         """Whether a ping has gone unanswered for PONG_WITHIN: the connection is dead."""
-        return self._pong_by is not None and now >= self._pong_by
+        return self._pinged_at is not None and now >= self._pinged_at + PONG_WITHIN
 
     def received(self, text: str, now: float) -> list[Event]:
         """What a frame says, for the caller too.
@@ -139,8 +144,8 @@ class Session:
                     self.newest_id[arg] = max(records[-1].trade.trade_id, self.newest_id.get(arg, -1))
                 case Points(arg):
                     self.last_data_at[arg] = now
-                case Pong():
-                    self._pong_by = None
+                case Pong() if self._pinged_at is not None:
+                    self.heard_until, self._pinged_at = self._pinged_at, None
                 case Subscribed(arg) if arg in self._wanted:
                     self.active.add(arg)
                     self.last_data_at[arg] = now
