@@ -11,8 +11,6 @@ from chaos.subscribers import CandleLog, Log, TimeRange
 
 TOLD_WITHIN = timedelta(seconds=20)
 """A gap open for longer is known to all subscribers, even to one that had to find out that its connection is dead."""
-_MOMENT = timedelta(seconds=2)
-"""A gap that is recovered at once is gone before its candles are looked at. One of before a restart need not be."""
 _IS_THERE = "SELECT to_regclass('public.gaps') IS NOT NULL"
 _WATCH = """
 CREATE SCHEMA chaos;
@@ -66,10 +64,8 @@ def open_gaps(kept: Sequence[GapState]) -> list[GapState]:
 
 
 def were_missing(kept: Sequence[GapState], symbol: str, start: datetime, end: datetime) -> bool:
-    """Whether trades of [start, end) were given up for a time, or missing for longer than a moment."""
-    since: dict[int, datetime] = {}
-    touching = [state for state in kept if state.symbol == symbol and state.after < end and start <= state.before]
-    return any(s.is_open or s.at - since.setdefault(s.id, s.at) > _MOMENT for s in touching)
+    """Whether a gap in the trades of [start, end) was open for a time."""
+    return any(s.is_open for s in kept if s.symbol == symbol and s.after < end and start <= s.before)
 
 
 def untrue(log: Log, kept: Sequence[GapState]) -> list[str]:

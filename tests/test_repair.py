@@ -16,6 +16,7 @@ from collector.okx.repair import KEPT, Repair
 from collector.okx.rest import OKXRest
 from collector.okx.simulator.faults import RestFault
 from collector.okx.simulator.server import Simulator
+from collector.tracker import Uncovered
 from repos.domain import Gap, Series, Timeframe
 from repos.events import CandleEventKind
 from repos.operations import DatabaseOperations
@@ -105,6 +106,30 @@ async def test_a_gap_that_a_dead_process_was_mending_is_taken_up_by_the_next(exc
     assert await db.tape.has("okx", BTC, gap.first_missing_id)
 
 
+async def test_the_exchange_s_candle_waits_for_the_trades_that_a_dead_process_was_missing(exchange, db, rest):
+    gap = a_gap(exchange)
+    await db.gaps.add(gap)
+    minute = Uncovered(Series("okx", BTC, Timeframe("1m")), an_hour(), an_hour() + timedelta(minutes=1))
+    repair = Repair({BTC: [Timeframe("1m")]}, db, rest)
+    there_before_the_trades = []
+
+    async def add(records):
+        repair.report(minute)
+        await repair.idle()
+        there_before_the_trades.append(await db.market_data.count(minute.series))
+        await db.tape.insert(records)
+
+    running = asyncio.create_task(repair.run(add))
+    async with asyncio.timeout(20):
+        while not await db.market_data.count(minute.series):
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    assert there_before_the_trades == [0]
+    assert await db.gaps.of("okx", [BTC]) == []
+
+
 async def test_a_gap_is_asked_for_again_from_time_to_time(exchange, db, rest, monkeypatch):
     monkeypatch.setattr(repair_module, "ASK_AGAIN", 0.02)
     exchange.faults.rest.append(RestFault(**REFUSED, times=3))
@@ -155,7 +180,7 @@ async def test_a_gap_is_told_while_the_exchange_can_t_be_reached_and_ends_with_t
             exchange.faults.rest.clear()
             await closed(db)
 
-    assert (told.gap.start, told.gap.end) == (gap.after, gap.before + timedelta(microseconds=1))
+    assert (told.gap.start, told.gap.end) == (gap.after, gap.before + timedelta(milliseconds=1))
 
 
 async def test_a_gap_of_which_the_exchange_keeps_no_trades_is_shown_and_not_asked_for(exchange, db, rest, monkeypatch):
