@@ -14,12 +14,15 @@ import asyncpg
 import pytest
 
 from repos.address import driver_url
+from repos.embedded import server as embedded
 from repos.embedded.server import EmbeddedPostgres
 from repos.feed.hub import Feed
 from repos.migrations.upgrade import migrate
 from repos.operations import DatabaseOperations
 from repos.tables import metadata
 
+# A busy machine takes its time, and a server that ends later than its test would be left behind.
+embedded.STOPS_WITHIN = 30.0
 # Nothing here must outlive a power cut.
 FAST = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 # To truncate an empty table costs as much as a full one: some 5 ms.

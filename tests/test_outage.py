@@ -7,16 +7,18 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx2
 import pytest
 
-from chaos.processes import Database
+from chaos.database import Database
 from collector.okx.simulator.server import Simulator
 from repos.domain import Trade
+from repos.embedded.server import EmbeddedPostgres
 from repos.migrations.upgrade import migrate
 from repos.operations import DatabaseOperations
-from tests.conftest import a_folder
+from tests.conftest import FAST, a_folder
 from tests.gql_server import Socket, graphql_ws
 from tests.served import BTC, TRADES, read_out, serving
 from tests.test_restart import happened
@@ -30,14 +32,19 @@ ASKED = '{ health { healthy database { connected } } latestCandle(symbol: "BTC-U
 
 
 @pytest.fixture
-async def database() -> AsyncIterator[Database]:
+async def data_dir() -> AsyncIterator[Path]:
     with a_folder() as folder:
-        database = Database(folder)
-        try:
-            yield database
-        finally:
-            database.send(signal.SIGCONT)
-            await database.stop()
+        yield folder
+
+
+@pytest.fixture
+async def server(data_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
+    server = EmbeddedPostgres(data_dir, FAST)
+    try:
+        yield server
+    finally:
+        Database(data_dir).send(signal.SIGCONT)
+        await server.stop()
 
 
 async def state(http: httpx2.AsyncClient) -> tuple[int, bool, bool, list[str]]:
@@ -64,38 +71,40 @@ async def until_stored(url: str, expected: list[Trade]) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_a_database_that_is_away_and_back_costs_no_trade_and_a_frozen_one_holds_up_no_end(database, tmp_path):
-    url = await database.start()
+async def test_a_database_that_is_away_and_back_costs_no_trade_and_a_frozen_one_holds_up_no_end(
+    server, data_dir, tmp_path
+):
+    url = await server.start()
     await migrate(url)
     async with Simulator(seed=5, rate=64, connections_per_second=100) as exchange, AsyncExitStack() as stack:
-        server = await stack.enter_async_context(serving(tmp_path, url, exchange, SMALL_BUFFER))
-        client = await stack.enter_async_context(graphql_ws(server.address))
-        http = await stack.enter_async_context(httpx2.AsyncClient(base_url=f"http://{server.address}"))
+        program = await stack.enter_async_context(serving(tmp_path, url, exchange, SMALL_BUFFER))
+        client = await stack.enter_async_context(graphql_ws(program.address))
+        http = await stack.enter_async_context(httpx2.AsyncClient(base_url=f"http://{program.address}"))
         await client.subscribe(TRADES)
         await client.event()
 
         away = datetime.now(UTC)
-        await database.stop()
+        await server.stop()
         during = await state(http)
         async with asyncio.timeout(15):
-            while FULL not in server.said():
+            while FULL not in program.said():
                 await asyncio.sleep(0.05)
         exchange.drop()
         missed = happened(exchange, away, datetime.now(UTC))
-        await database.start()
+        await server.start()
         heard = await hear_until(client, missed[-1].trade_id)
         await until_stored(url, missed)
         after = await state(http)
-        database.send(signal.SIGSTOP)
+        Database(data_dir).send(signal.SIGSTOP)
         told = time.monotonic()
-        server.process.send_signal(signal.SIGTERM)
+        program.process.send_signal(signal.SIGTERM)
         code = await read_out(client)
-        took = await server.ended(told)
+        took = await program.ended(told)
 
     assert during == (503, False, False, ["DATABASE_UNAVAILABLE"])
     assert after == (200, True, True, [])
     assert len(heard) == len(set(heard))
     assert {trade.trade_id for trade in missed} <= set(heard)
-    assert max(int(trades) for trades in re.findall(r"storing (\d+) trades", server.said())) < 1.5 * BUFFER
+    assert max(int(trades) for trades in re.findall(r"storing (\d+) trades", program.said())) < 1.5 * BUFFER
     assert code == 1012
     assert took < 5

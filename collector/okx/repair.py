@@ -153,9 +153,7 @@ class Repair:
     def _may_come(self, hole: Uncovered) -> bool:
         """Whether trades of these candles are still asked for: those of a gap of before, which is mended apart."""
         symbol = hole.series.symbol
-        return any(
-            gap.symbol == symbol and gap.after < hole.end and hole.start <= gap.before for gap in self._in_work
-        )
+        return any(gap.symbol == symbol and gap.after < hole.end and hole.start <= gap.before for gap in self._in_work)
 
     async def _recover(self, gap: Gap, add: Add) -> Gap | None:
         """Read history-trades from the newest missing trade back to the oldest, and on to one that proves the run.
