@@ -82,7 +82,7 @@ class Conversation:
         self._context = Context(view.resources)
         self._welcomed = False
         self._operations: dict[str, asyncio.Task[None] | Member] = {}
-        self._used = asyncio.get_running_loop().time()
+        self._used = 0.0
 
     async def handle(self) -> None:
         """Return when the connection is closed and nothing of it goes on."""
@@ -93,7 +93,9 @@ class Conversation:
         try:
             await self._begin()
             while True:
-                await self._hear(await self._next())
+                message = await self._next()
+                async with self._patience():
+                    await self._hear(message)
         except Closed as closed:
             await self._close(closed.code, closed.reason)
         except WebSocketDisconnect:
@@ -118,6 +120,7 @@ class Conversation:
             raise Closed(4408, "Connection initialisation timeout") from error
         await self._send(b'{"type":"connection_ack"}')
         self._welcomed = True
+        self._used = asyncio.get_running_loop().time()
 
     async def _next(self) -> Message:
         """The next message. Of a silent client a sign of life is asked, and an idle one is sent away."""
@@ -128,15 +131,24 @@ class Conversation:
                 self._used = now
             elif now - self._used >= self._limits.idle_seconds:
                 raise Closed(WS_1001_GOING_AWAY, "Idle")
+            if was_asked:
+                async with self._patience():
+                    await self._send(b'{"type":"ping"}')
+                    return await self._receive()
             try:
                 async with asyncio.timeout(self._limits.ping_seconds):
-                    if was_asked:
-                        await self._send(b'{"type":"ping"}')
                     return await self._receive()
-            except TimeoutError as error:
-                if was_asked:
-                    raise Closed(WS_1001_GOING_AWAY, "No sign of life") from error
+            except TimeoutError:
                 was_asked = True
+
+    @asynccontextmanager
+    async def _patience(self) -> AsyncIterator[None]:
+        """For as long as a client may neither answer nor read."""
+        try:
+            async with asyncio.timeout(self._limits.ping_seconds):
+                yield
+        except TimeoutError as error:
+            raise Closed(WS_1001_GOING_AWAY, "No sign of life") from error
 
     async def _receive(self) -> Message:
         if self._socket.application_state is WebSocketState.DISCONNECTED:
