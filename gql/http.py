@@ -202,8 +202,9 @@ def refusal(status: int, message: str, headers: Mapping[str, str] | None = None,
 async def send_result(send: Send, result: ExecutionResult, media_type: bytes, headers: Headers) -> None:
     """The whole response."""
     body = printed(result)
-    status = status_of(result, media_type)
-    if status != HTTPStatus.OK:
+    status = 200
+    if result.errors:
+        status = status_of(result, media_type)
         headers = [*headers, *_headers_of(result, status)]
     start = [(b"content-type", media_type), (b"content-length", b"%d" % len(body)), *headers]
     await send({"type": "http.response.start", "status": status, "headers": start})
