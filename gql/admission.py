@@ -6,7 +6,7 @@ from graphql import OperationType
 from strawberry import Schema
 
 from gql.context import Context
-from gql.errors import refused
+from gql.errors import BAD_USER_INPUT, refused
 from gql.execution.documents import Document, documents
 from gql.http import Request
 
@@ -26,11 +26,11 @@ async def admitted(schema: Schema, request: Request, context: Context) -> Admitt
         Refused: It may not run, or is not there.
     """
     if not request.query:
-        raise refused("The request has no query")
+        raise refused(BAD_USER_INPUT, "The request has no query")
     document = documents.get(schema._schema, request.query)  # noqa: SLF001
     kind = document.kind(request.operation_name)
     if kind is None and request.operation_name is not None:
-        raise refused(f'There is no operation named "{request.operation_name}"')
+        raise refused(BAD_USER_INPUT, f'There is no operation named "{request.operation_name}"')
     if kind is None:
-        raise refused("The document has no operation, or several of which operationName must name one")
+        raise refused(BAD_USER_INPUT, "The document has no operation, or several of which operationName must name one")
     return Admitted(document, request, kind)

@@ -44,14 +44,14 @@ _SNAKE = re.compile(r"_([a-z])")
 class Refused(Exception):
     """An operation does not run; the errors are as clients may see them."""
 
-    def __init__(self, errors: list[GraphQLError]) -> None:
-        super().__init__(errors)
-        self.errors = errors
+    def __init__(self, *errors: GraphQLError) -> None:
+        super().__init__("; ".join(error.message for error in errors))
+        self.errors = list(errors)
 
 
-def refused(message: str, code: str = BAD_USER_INPUT, **extensions: Any) -> Refused:
-    """For a single reason."""
-    return Refused([GraphQLError(message, extensions={"code": code, **extensions})])
+def refused(code: str, message: str, **extensions: Any) -> Refused:
+    """A refusal for one reason."""
+    return Refused(GraphQLError(message, extensions={"code": code, **extensions}))
 
 
 @contextmanager

@@ -73,7 +73,7 @@ async def _subscribed(schema: Schema, operation: Admitted, context: Context) -> 
     begun = subscribe(**_arguments(schema, operation, context))
     source: Any = await begun if isawaitable(begun) else begun
     if not isinstance(source, AsyncIterable):
-        raise Refused(presentable(source.errors))
+        raise Refused(*presentable(source.errors))
     return source
 
 

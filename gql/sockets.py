@@ -1,11 +1,10 @@
 """One websocket that speaks graphql-transport-ws (PROTOCOL.md of enisdenjo/graphql-ws), to the letter."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import orjson
 from graphql import GraphQLError, OperationType
 from starlette.status import WS_1001_GOING_AWAY, WS_1013_TRY_AGAIN_LATER
@@ -19,6 +18,7 @@ from gql.context import Context
 from gql.errors import RATE_LIMITED, Refused, refused
 from gql.frames import connection_of
 from gql.http import Request, has_data, printed
+from gql.messages import Closed, Complete, Init, Message, Ping, Subscribe, read
 from gql.operations import answered, events, failure
 from gql.selection import Selection, followed
 from repos.errors import MailboxOverflow
@@ -32,43 +32,6 @@ _REASON_BYTES = 123
 """A close frame holds no longer reason (RFC 6455, 5.5)."""
 _CLOSING = 5.0
 """Seconds that a client has to read what was sent before a connection is closed."""
-
-Name = Annotated[str, msgspec.Meta(min_length=1)]
-Payload = dict[str, Any] | None
-
-
-class Init(msgspec.Struct, tag="connection_init"):
-    payload: Payload = None
-
-
-class Ping(msgspec.Struct, tag="ping"):
-    payload: Payload = None
-
-
-class Pong(msgspec.Struct, tag="pong"):
-    payload: Payload = None
-
-
-class Subscribe(msgspec.Struct, tag="subscribe"):
-    id: Name
-    payload: Request
-
-
-class Complete(msgspec.Struct, tag="complete"):
-    id: Name
-
-
-Message = Init | Ping | Pong | Subscribe | Complete
-_decode: Callable[[str], Message] = msgspec.json.Decoder(Message).decode
-
-
-class Closed(Exception):
-    """The connection ends here, with this code and reason."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
 
 
 class Conversation:
@@ -156,15 +119,7 @@ class Conversation:
         received = await self._socket.receive()
         if received["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(received.get("code", 1000))
-        text = received.get("text")
-        if text is None:
-            raise Closed(4400, "A message must be text")
-        try:
-            return _decode(text)
-        except (msgspec.ValidationError, RecursionError) as error:
-            raise Closed(4400, f"Malformed message: {error}") from error
-        except (msgspec.DecodeError, UnicodeError) as error:
-            raise Closed(4400, "A message must be JSON") from error
+        return read(received.get("text"))
 
     async def _hear(self, message: Message) -> None:
         match message:
@@ -185,7 +140,7 @@ class Conversation:
         if name in self._operations:
             raise Closed(4409, f"Subscriber for {name} already exists")
         if len(self._operations) >= self._limits.operations:
-            await self._send_errors(name, refused("Too many operations on this connection", RATE_LIMITED).errors)
+            await self._send_errors(name, refused(RATE_LIMITED, "Too many operations on this connection").errors)
             return
         self._used = asyncio.get_running_loop().time()
         self._operations[name] = asyncio.create_task(self._operate(name, request))
@@ -197,7 +152,7 @@ class Conversation:
             if operation.kind is not OperationType.SUBSCRIPTION:
                 result = await answered(schema, operation, context)
                 if not has_data(result):
-                    raise Refused(result.errors or [])
+                    raise Refused(*result.errors or ())
                 await self._send(next_text(name, printed(result)))
                 await self._complete(name)
                 return

@@ -89,13 +89,13 @@ def _valid(schema: GraphQLSchema, text: str) -> DocumentNode:
         node = parse(text)
     except GraphQLError as error:
         error.extensions = {"code": PARSE_FAILED}
-        raise Refused([error]) from error
+        raise Refused(error) from error
     except RecursionError as error:
-        raise refused("The document is nested too deeply", PARSE_FAILED) from error
+        raise refused(PARSE_FAILED, "The document is nested too deeply") from error
     if mistakes := validate(schema, node, RULES):
         for mistake in mistakes:
             mistake.extensions = {"code": VALIDATION_FAILED, **(mistake.extensions or {})}
-        raise Refused(mistakes)
+        raise Refused(*mistakes)
     return node
 
 
