@@ -14,6 +14,8 @@ INIT_TIMEOUT = 1.0
 """Seconds that the server gives a client to begin."""
 PING_INTERVAL = 1.0
 """Seconds of silence after which it asks for a sign of life."""
+MAX_MESSAGE = 100_000
+"""Bytes of a message."""
 _WAIT = 10.0
 _LIVE = 'subscription { candles(symbol: "BTC-USDT", timeframe: "5s", snapshot: 0) { kind } }'
 _QUERY = "{ __typename }"
@@ -112,6 +114,12 @@ async def invalid_messages_are_4400(url: str) -> None:
         async with _welcomed(url) as talk:
             await talk.send(message)
             assert (await talk.ended())[0] == 4400, message[:80]
+
+
+async def messages_beyond_the_limit_are_1009(url: str) -> None:
+    async with _welcomed(url) as talk:
+        await talk.say("ping", payload={"x": "x" * MAX_MESSAGE})
+        assert (await talk.ended())[0] == 1009
 
 
 async def pings_are_answered_with_their_payload(url: str) -> None:
@@ -213,6 +221,7 @@ RULES: list[Callable[[str], Awaitable[None]]] = [
     second_init_is_4429,
     subscribing_before_ack_is_4401,
     invalid_messages_are_4400,
+    messages_beyond_the_limit_are_1009,
     pings_are_answered_with_their_payload,
     silent_clients_are_pinged_and_then_dropped,
     queries_are_next_and_complete,

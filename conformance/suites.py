@@ -18,9 +18,10 @@ _CLIENTS = HERE / "clients"
 _PATIENCE = 90.0
 _ADDRESS = re.compile(r"answers at (\S+)")
 _SETTINGS = {
-    # Both short, so that what they promise is seen; clients have to do with it.
+    # All small, so that what they promise is seen; clients have to do with it.
     "CONNECTION_INIT_TIMEOUT": str(protocol.INIT_TIMEOUT),
     "PING_INTERVAL": str(protocol.PING_INTERVAL),
+    "MAX_MESSAGE": str(protocol.MAX_MESSAGE),
 }
 
 SUITES = {
