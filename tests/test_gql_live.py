@@ -365,6 +365,13 @@ async def fails_after_one(error) -> AsyncGenerator[int, None]:
 
 
 @strawberry.type
+class Asking:
+    @strawberry.field
+    def more(self, than: int) -> int:
+        return than + 1
+
+
+@strawberry.type
 class Faulty:
     @strawberry.subscription
     def secret(self) -> AsyncGenerator[int, None]:
@@ -373,6 +380,10 @@ class Faulty:
     @strawberry.subscription
     def flooded(self) -> AsyncGenerator[int, None]:
         return fails_after_one(MailboxOverflow("more than 10000 rows were waiting"))
+
+    @strawberry.subscription
+    async def asking(self) -> AsyncGenerator[Asking, None]:
+        yield Asking()
 
 
 @strawberry.type
@@ -404,6 +415,19 @@ async def test_a_failing_subscription_is_masked_and_completes(faulty, http):
     assert error["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
     assert done == {"id": "1", "type": "complete"}
     assert sse_events(response.text)[1]["errors"][0]["message"] == "Internal server error"
+
+
+async def test_an_event_whose_fields_take_arguments_is_made_by_graphql_core(faulty, http):
+    query = "subscription { asking { more(than: 1) } }"
+
+    async with graphql_ws(faulty) as socket:
+        await socket.subscribe(query)
+        event, done = await socket.event(), await socket.receive()
+    response = await http.post(f"http://{faulty}/graphql", json={"query": query})
+
+    assert event == {"asking": {"more": 2}}
+    assert done == {"id": "1", "type": "complete"}
+    assert sse_events(response.text) == [{"data": event}]
 
 
 async def test_a_reader_that_is_too_slow_is_closed_with_1013(faulty, http):
