@@ -108,14 +108,22 @@ async def serve(
         feed = await stack.enter_async_context(Feed(db, settings.bot_timeout, settings.hot_candles))
         pace = Pace()
         made = collectors(pairs, db, feed, pace=pace, rest_url=rest_url, ws_url=ws_url)
-        metrics = [CollectorMetrics(made)] if made else []
-        app = create_app(db, feed, collected=series, bot_heartbeat_timeout=settings.bot_timeout, metrics=metrics)
+        app = create_app(
+            db,
+            feed,
+            collected=series,
+            bot_heartbeat_timeout=settings.bot_timeout,
+            limits=settings.limits,
+            metrics=[CollectorMetrics(made)] if made else (),
+        )
         config = uvicorn.Config(
             app,
             log_config=None,
             lifespan="off",
             ws=Connection,
             ws_per_message_deflate=settings.websocket_compression,
+            ws_max_size=settings.max_message,
+            ws_ping_interval=None,  # gql.sockets asks in the protocol's words, which a page can hear
             timeout_graceful_shutdown=GRACE,
         )
         server = _Server(config, lambda: ready(address))

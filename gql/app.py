@@ -2,46 +2,32 @@
 
 from collections.abc import Collection
 from datetime import timedelta
-from uuid import uuid4
 
-import structlog
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gql.context import Resources
-from gql.errors import INTERNAL
-from gql.http import is_plain
+from gql.http import json_response
+from gql.limits import Limits
 from gql.metrics import Metrics
-from gql.view import GraphQLView, json_response, refusal
+from gql.view import GraphQLView, failed
 from repos.domain import Series
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
 
-log = structlog.get_logger(__name__)
-
 
 class App(Starlette):
-    """Answers the plain queries itself, past Starlette, whose middleware and routes take as long as a small answer."""
+    """Lets GraphQL past Starlette, whose middleware and routes take as long as a small answer."""
 
     graphql: GraphQLView
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/graphql" and is_plain(scope):
-            try:
-                unanswered = await self.graphql.posted(scope, receive, send)
-            except ClientDisconnect:
-                return
-            except Exception as error:  # noqa: BLE001 -- Starlette, which would mask it, comes later
-                await (await _failed(None, error))(scope, receive, send)
-                return
-            if unanswered is None:
-                return
-            receive = unanswered
-        await super().__call__(scope, receive, send)
+        answer = self.graphql if scope.get("path") == "/graphql" else super().__call__
+        await answer(scope, receive, send)
 
 
 def create_app(
@@ -50,6 +36,7 @@ def create_app(
     *,
     collected: Collection[Series],
     bot_heartbeat_timeout: timedelta,
+    limits: Limits = Limits(),  # noqa: B008 -- frozen
     metrics: Collection[Collector] = (),
     show_path: bool = False,
 ) -> App:
@@ -60,23 +47,17 @@ def create_app(
     x-candleql-path to answers, for benchmarks and tests: whether a compiled operation answered ("fast"), or the reason
     why not.
     """
-    graphql = GraphQLView(Resources(db, feed, frozenset(collected), bot_heartbeat_timeout), show_path=show_path)
 
     async def ready(_: Request) -> Response:
         answers = await db.health_check()
         return json_response({"ready": answers}, 200 if answers else 503)
 
     app = App(
-        routes=[
-            Route("/graphql", graphql),
-            WebSocketRoute("/graphql", graphql),
-            Route("/healthz", _alive),
-            Route("/readyz", ready),
-            Route("/metrics", Metrics(feed, metrics).show),
-        ],
+        routes=[Route("/healthz", _alive), Route("/readyz", ready), Route("/metrics", Metrics(feed, metrics).show)],
         exception_handlers={Exception: _failed},
     )
-    app.graphql = graphql
+    resources = Resources(db, feed, frozenset(collected), bot_heartbeat_timeout)
+    app.graphql = GraphQLView(resources, limits, show_path=show_path)
     return app
 
 
@@ -84,8 +65,5 @@ async def _alive(_: Request) -> Response:
     return json_response({"alive": True})
 
 
-async def _failed(_: Request | None, error: Exception) -> Response:
-    """What no one foresaw, outside of an operation."""
-    request_id = uuid4().hex
-    log.error("Request failed", request_id=request_id, exc_info=error)
-    return refusal(500, "Internal server error", code=INTERNAL, requestId=request_id)
+async def _failed(_: Request, error: Exception) -> Response:
+    return failed(error)

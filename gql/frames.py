@@ -3,7 +3,6 @@
 from struct import Struct
 from typing import cast
 
-from starlette.status import WS_1013_TRY_AGAIN_LATER
 from starlette.types import Scope
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -19,20 +18,6 @@ class Connection(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         self.scope["extensions"] = {**(self.scope["extensions"] or {}), _EXTENSION: cast("dict[object, object]", self)}
         await super().run_asgi()
-
-    def keepalive_timeout(self) -> None:
-        """Close the connection of a client that answers no ping, so that it comes back and resumes.
-
-        uvicorn's own code for that, 1011, forbids clients to come back; nor does it tell the application, which would
-        write on until a system that reads nothing is out of reach.
-        """
-        self.stop_keepalive()
-        if not (self.close_sent or self.transport.is_closing()):
-            self.queue.put_nowait({"type": "websocket.disconnect", "code": WS_1013_TRY_AGAIN_LATER})
-            self.conn.send_close(WS_1013_TRY_AGAIN_LATER, "No answer to a ping; resume from the last cursor")
-            self.transport.write(b"".join(self.conn.data_to_send()))
-            self.close_sent = True
-            self.transport.close()
 
     def write(self, frames: bytes) -> bool:
         """Write whole frames now; False, and nothing is written, while the client reads too slowly.

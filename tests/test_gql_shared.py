@@ -39,7 +39,7 @@ async def app(db, feed):
 @pytest.fixture
 def broadcasts(app):
     """Those of the application's websockets."""
-    return app.routes[1].app.broadcasts._running
+    return app.graphql.broadcasts._running
 
 
 def members(broadcasts):
@@ -237,19 +237,6 @@ async def test_a_reader_that_stops_reading_is_closed_alone_and_the_others_miss_n
 
     assert closed.value.rcvd.code == 1013
     assert [event[:2] for event in seen] == [("CLOSED", f"{minute(n).start_time:%H:%M}") for n in range(len(seen))]
-
-
-async def test_a_client_that_answers_no_ping_is_closed_with_1013_and_not_written_to_any_more(app, db, feed):
-    async with running(app, ws_ping_interval=0.1, ws_ping_timeout=0.6) as address, graphql_ws(address) as sleeper:
-        await sleeper.subscribe(CANDLES, snapshot=0)
-        await until_followed(feed, by=1)
-
-        sleeper.connection.transport.pause_reading()
-        await until_followed(feed, by=0)
-        sleeper.connection.transport.resume_reading()
-        code = await sleeper.closed()
-
-    assert code == 1013
 
 
 async def test_a_reader_that_catches_up_shares_again(address, db, feed, broadcasts, small):

@@ -1,12 +1,10 @@
 """Documents that were parsed and found valid once need neither again, and their operations are compiled once."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, parse, validate
-from strawberry.extensions import SchemaExtension
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, OperationType, get_operation_ast, parse, validate
 
-from gql.errors import RULES, VALIDATION_FAILED
+from gql.errors import PARSE_FAILED, RULES, VALIDATION_FAILED, Refused, refused
 from gql.execution.operation import NotCompiled, Operation
 
 MOST = 512
@@ -26,6 +24,14 @@ class Document:
         self.node = node
         self._schema = schema
         self._operations: dict[str | None, Operation | NotCompiled] = {}
+        self._kinds: dict[str | None, OperationType] = {}
+
+    def kind(self, name: str | None) -> OperationType | None:
+        """Of the operation of that name; None names the only one. None when there is no such operation."""
+        kind = self._kinds.get(name)
+        if kind is None and (operation := get_operation_ast(self.node, name)):
+            kind = self._kinds[name] = operation.operation
+        return kind
 
     def operation(self, name: str | None) -> Operation:
         """The query of that name; None names the only one.
@@ -53,20 +59,18 @@ class Documents:
     def __init__(self) -> None:
         self._documents: OrderedDict[tuple[GraphQLSchema, str], Document] = OrderedDict()
         self._length = 0
-        self._invalid: tuple[GraphQLSchema, str] | None = None
-        """The last one with mistakes, which will be looked for again while it is answered."""
 
-    def get(self, schema: GraphQLSchema, text: str) -> Document | None:
-        """The document of `text`; None when it has mistakes, which Strawberry will find and word."""
+    def get(self, schema: GraphQLSchema, text: str) -> Document:
+        """The document of `text`.
+
+        Raises:
+            Refused: It has mistakes.
+        """
         document = self._documents.get((schema, text))
         if document is not None:
             self._documents.move_to_end((schema, text))
             return document
-        node = None if self._invalid == (schema, text) else _valid(schema, text)
-        if node is None:
-            self._invalid = schema, text
-            return None
-        document = Document(schema, node)
+        document = Document(schema, _valid(schema, text))
         self._keep(schema, text, document)
         return document
 
@@ -80,37 +84,19 @@ class Documents:
             self._length -= len(oldest)
 
 
-def _valid(schema: GraphQLSchema, text: str) -> DocumentNode | None:
+def _valid(schema: GraphQLSchema, text: str) -> DocumentNode:
     try:
         node = parse(text)
-    except (GraphQLError, RecursionError):
-        return None
-    return None if validate(schema, node, RULES) else node
+    except GraphQLError as error:
+        error.extensions = {"code": PARSE_FAILED}
+        raise Refused(error) from error
+    except RecursionError as error:
+        raise refused(PARSE_FAILED, "The document is nested too deeply") from error
+    if mistakes := validate(schema, node, RULES):
+        for mistake in mistakes:
+            mistake.extensions = {"code": VALIDATION_FAILED, **(mistake.extensions or {})}
+        raise Refused(*mistakes)
+    return node
 
 
 documents = Documents()
-
-
-class KnownDocuments(SchemaExtension):
-    """Gives Strawberry the documents that are known, and marks what validation finds in the others.
-
-    Only here is it known that an error comes from validation. Parsing those stays Strawberry's: a syntax error raised
-    in a hook would end a websocket's operation without a word.
-    """
-
-    _known = False
-
-    def on_parse(self) -> Iterator[None]:
-        context = self.execution_context
-        document = documents.get(context.schema._schema, context.query or "")  # noqa: SLF001
-        if document is not None:
-            context.graphql_document = document.node
-            self._known = True
-        yield
-
-    def on_validate(self) -> Iterator[None]:
-        context = self.execution_context
-        context.validation_rules = () if self._known else RULES
-        yield
-        for error in context.pre_execution_errors or ():
-            error.extensions = {"code": VALIDATION_FAILED, **(error.extensions or {})}
