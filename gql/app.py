@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import timedelta
+from typing import cast
 from uuid import uuid4
 
 import structlog
@@ -11,12 +12,14 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
+from gql.auth import Access, address_of, credential_of
 from gql.context import Resources
 from gql.errors import INTERNAL
 from gql.http import is_plain
 from gql.metrics import Metrics
-from gql.view import GraphQLView, json_response, refusal
+from gql.view import GraphQLView, denied, json_response, refusal
 from repos.domain import Series
+from repos.errors import DomainError
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
 
@@ -34,6 +37,9 @@ class App(Starlette):
                 unanswered = await self.graphql.posted(scope, receive, send)
             except ClientDisconnect:
                 return
+            except DomainError as error:
+                await denied(error)(scope, receive, send)
+                return
             except Exception as error:  # noqa: BLE001 -- Starlette, which would mask it, comes later
                 await (await _failed(None, error))(scope, receive, send)
                 return
@@ -50,18 +56,26 @@ def create_app(
     collected: Collection[Series],
     bot_heartbeat_timeout: timedelta,
     show_path: bool = False,
+    access: Access | None = None,
 ) -> Starlette:
     """The application over an open database and a running feed, which stay their maker's to close.
 
     `collected` are the series that collectors are configured to follow: markets shows them before their first candle.
     `show_path` adds the header x-candleql-path to answers, for benchmarks and tests: whether a compiled operation
-    answered ("fast"), or the reason why not.
+    answered ("fast"), or the reason why not. `access` tells who asks; its maker runs it. Without one everybody may do
+    everything.
     """
-    graphql = GraphQLView(Resources(db, feed, frozenset(collected), bot_heartbeat_timeout), show_path=show_path)
+    resources = Resources(db, feed, frozenset(collected), bot_heartbeat_timeout)
+    graphql = GraphQLView(resources, access, show_path=show_path)
+    metrics = Metrics(feed)
 
     async def ready(_: Request) -> Response:
         answers = await db.health_check()
         return json_response({"ready": answers}, 200 if answers else 503)
+
+    async def shown(request: Request) -> Response:
+        await graphql.access.caller(credential_of(request.scope["headers"]), address_of(request.scope.get("client")))
+        return await metrics.show(request)
 
     app = App(
         routes=[
@@ -69,9 +83,9 @@ def create_app(
             WebSocketRoute("/graphql", graphql),
             Route("/healthz", _alive),
             Route("/readyz", ready),
-            Route("/metrics", Metrics(feed).show),
+            Route("/metrics", shown),
         ],
-        exception_handlers={Exception: _failed},
+        exception_handlers={DomainError: _denied, Exception: _failed},
     )
     app.graphql = graphql
     return app
@@ -79,6 +93,10 @@ def create_app(
 
 async def _alive(_: Request) -> Response:
     return json_response({"alive": True})
+
+
+async def _denied(_: Request, error: Exception) -> Response:
+    return denied(cast("DomainError", error))
 
 
 async def _failed(_: Request | None, error: Exception) -> Response:

@@ -10,6 +10,7 @@ from starlette.status import WS_1013_TRY_AGAIN_LATER
 from starlette.websockets import WebSocket, WebSocketState
 from strawberry.dataloader import DataLoader
 
+from gql.auth import NOBODY, Caller
 from gql.execution.paths import Path
 from repos.candle_reader import AskedPage, CandlePage
 from repos.domain import Instrument, Series
@@ -43,6 +44,7 @@ class Context:
 
     resources: Resources
     websocket: WebSocket | None = None
+    caller: Caller = NOBODY
     path: Path = field(default_factory=Path)
     _loaders: dict[str, DataLoader[Any, Any]] = field(default_factory=dict)
 

@@ -16,13 +16,14 @@ from strawberry import Schema
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.types.execution import ExecutionResult, PreExecutionError
 
+from gql.auth import Forbidden, Unauthenticated, address_of, credential_of
 from gql.broadcast import Member, next_text
 from gql.context import Context
 from gql.errors import RATE_LIMITED, presentable
 from gql.frames import connection_of
 from gql.http import Request, printed
 from gql.selection import Selection, selected
-from repos.errors import MailboxOverflow
+from repos.errors import DatabaseOperationError, DomainError, MailboxOverflow
 from repos.feed.reading import Reading
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 _REASON_BYTES = 123
 """A close frame holds no longer reason (RFC 6455, 5.5)."""
+
+_FAREWELL = 2.0
+"""Seconds that a client has to read why it was cut off."""
 
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 Payload = dict[str, Any] | None
@@ -93,28 +97,62 @@ class Conversation:
         """Return when the connection is closed and nothing of it goes on."""
         try:
             await self._welcome()
-            while True:
-                await self._hear(await self._receive())
+            async with self._view.access.while_valid(self._context.caller):
+                while True:
+                    await self._hear(await self._receive())
         except Refused as refused:
             await self._close(refused.code, refused.reason)
+        except Unauthenticated as error:
+            await self._cut_off(error)
         except WebSocketDisconnect:
             pass
         finally:
-            operations = list(self._operations.values())
-            for operation in operations:
-                operation.cancel()
-            if tasks := [operation for operation in operations if isinstance(operation, asyncio.Task)]:
-                await asyncio.wait(tasks)
+            await self._end_operations()
+
+    async def _end_operations(self) -> list[str]:
+        """The names of those that ran."""
+        operations, self._operations = self._operations, {}
+        for operation in operations.values():
+            operation.cancel()
+        if tasks := [operation for operation in operations.values() if isinstance(operation, asyncio.Task)]:
+            await asyncio.wait(tasks)
+        return list(operations)
+
+    async def _cut_off(self, error: Unauthenticated) -> None:
+        """Tell each operation that its caller's credential came to its end, and close."""
+        names = await self._end_operations()
+        try:
+            async with asyncio.timeout(_FAREWELL):
+                for name in names:
+                    await self._fail(name, error)
+                await self._close(4403, "Forbidden")
+        except TimeoutError:  # it does not even read
+            if self._connection is not None:
+                self._connection.transport.abort()
 
     async def _welcome(self) -> None:
         try:
             async with asyncio.timeout(self._patience):
                 while not isinstance(message := await self._receive(), Init):
                     await self._hear(message)
+                await self._admit(message.payload or {})
         except TimeoutError as error:
             raise Refused(4408, "Connection initialisation timeout") from error
         await self._send(b'{"type":"connection_ack"}')
         self._welcomed = True
+
+    async def _admit(self, payload: dict[str, Any]) -> None:
+        """Find out who it is: by the payload of connection_init, or else by the header of the handshake."""
+        scope = self._socket.scope
+        credential = payload.get("Authorization", payload.get("authorization", credential_of(scope["headers"])))
+        if not isinstance(credential, str | None):
+            raise Refused(4403, "Forbidden")
+        try:
+            self._context.caller = await self._view.access.caller(credential, address_of(scope.get("client")))
+        except Unauthenticated as error:
+            raise Refused(4403, "Forbidden") from error
+        except DatabaseOperationError as error:
+            raise Refused(WS_1013_TRY_AGAIN_LATER, "The database can't be reached; try again later") from error
 
     async def _receive(self) -> Message:
         if self._socket.application_state is WebSocketState.DISCONNECTED:
@@ -156,6 +194,7 @@ class Conversation:
 
     async def _operate(self, name: str, request: Request) -> None:
         async with self._telling(name):
+            self._view.permit(request.query, request.operation_name, self._context.caller)
             arguments = (request.query, request.variables, request.operation_name)
             found = selected(cast("Schema", self._view.schema), *arguments, self._context)
             if found is None:
@@ -221,6 +260,9 @@ class Conversation:
             await self._close(WS_1013_TRY_AGAIN_LATER, "Too slow; resume from the last cursor")
         except WebSocketDisconnect:
             pass
+        except Forbidden as error:
+            self._operations.pop(name, None)
+            await self._fail(name, error)
         except Exception as error:  # noqa: BLE001 - the last place where it can be logged and masked
             unforeseen = GraphQLError(str(error), original_error=error)
             await self._send(next_text(name, printed(ExecutionResult(data=None, errors=presentable([unforeseen])))))
@@ -229,6 +271,9 @@ class Conversation:
     async def _complete(self, name: str) -> None:
         self._operations.pop(name, None)  # first: the client may use the name again as soon as it hears of it
         await self._send(orjson.dumps({"id": name, "type": "complete"}))
+
+    async def _fail(self, name: str, error: DomainError) -> None:
+        await self._send_errors(name, presentable([GraphQLError(str(error), original_error=error)]))
 
     async def _send_errors(self, name: str, errors: list[GraphQLError]) -> None:
         formatted = [error.formatted for error in errors]

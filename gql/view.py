@@ -1,10 +1,13 @@
 """Strawberry's view of HTTP, server-sent events and graphql-transport-ws, where ours differs."""
 
 import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any, NoReturn, cast
 
 import orjson
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
+from graphql import GraphQLError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -14,20 +17,23 @@ from strawberry.exceptions import MissingQueryError
 from strawberry.http import GraphQLRequestData
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
-from strawberry.types.execution import ExecutionResult
+from strawberry.types.execution import ExecutionResult, SubscriptionExecutionResult
 from strawberry.types.graphql import OperationType
 
+from gql.auth import NOBODY, Access, Caller, Unauthenticated, address_of, credential_of, permit
 from gql.broadcast import Broadcasts
 from gql.context import Context, Resources
-from gql.errors import BAD_USER_INPUT
+from gql.errors import BAD_USER_INPUT, presentable
 from gql.execution.documents import documents
 from gql.execution.operation import NotCompiled
 from gql.http import body_of, printed, replayed, request_of, send_json
 from gql.schema import Schema, schema
 from gql.sockets import Conversation
+from repos.errors import DomainError
 
 PATH_HEADER = b"x-candleql-path"
 _CONTEXT = "candleql.context"
+_STATUS = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403, "DATABASE_UNAVAILABLE": 503}
 
 
 def json_response(content: object, status: int = 200) -> Response:
@@ -39,12 +45,28 @@ def refusal(status: int, message: str, **extensions: str) -> Response:
     return json_response({"errors": [{"message": message, "extensions": extensions}]}, status)
 
 
+def denied(error: DomainError) -> Response:
+    """The answer to a request that was not let in."""
+    told = _told(error)
+    code = (told.extensions or {})["code"]
+    response = json_response({"errors": [told.formatted]}, _STATUS.get(code, 500))
+    if response.status_code == 401:
+        response.headers["www-authenticate"] = "Bearer"
+    return response
+
+
+def _told(error: DomainError) -> GraphQLError:
+    [told] = presentable([GraphQLError(str(error), original_error=error)])
+    return told
+
+
 class GraphQLView(GraphQL[Context, None]):
     graphql_transport_ws_handler_class = Conversation  # type: ignore[assignment]  # ours shares executions
 
-    def __init__(self, resources: Resources, *, show_path: bool = False) -> None:
+    def __init__(self, resources: Resources, access: Access | None = None, *, show_path: bool = False) -> None:
         super().__init__(schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL])
         self._resources = resources
+        self.access = access or Access()
         self._show_path = show_path
         self.broadcasts = Broadcasts()
 
@@ -56,6 +78,8 @@ class GraphQLView(GraphQL[Context, None]):
             response = await self.run(Request(scope, receive))
         except HTTPException as error:
             response = refusal(error.status_code, error.reason, code=BAD_USER_INPUT)
+        except DomainError as error:
+            response = denied(error)
         await response(scope, receive, send)
 
     async def posted(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
@@ -63,16 +87,33 @@ class GraphQLView(GraphQL[Context, None]):
 
         Raises:
             ClientDisconnect: The client went away.
+            DomainError: The request is not let in.
         """
+        caller = await self._caller(scope)
         body = await body_of(receive)
-        context = scope[_CONTEXT] = Context(self._resources)
+        context = scope[_CONTEXT] = Context(self._resources, caller=caller)
         request = request_of(body)
+        if request:
+            self.permit(request.query, request.operation_name, caller)
         result = request and await self.compiled(request.query, request.variables, request.operation_name, context)
         if not result:
             return replayed(body, receive)
         shown = [(PATH_HEADER, str(context.path).encode())] if self._show_path else []
         await send_json(send, printed(result), shown)
         return None
+
+    async def _caller(self, scope: Scope) -> Caller:
+        return await self.access.caller(credential_of(scope["headers"]), address_of(scope.get("client")))
+
+    def permit(self, query: str | None, operation_name: str | None, caller: Caller) -> None:
+        """Let the operation run if its caller may have all of it. What has a mistake in it is not going to run.
+
+        Raises:
+            Forbidden: The caller may not.
+        """
+        document = documents.get(cast("Schema", self.schema)._schema, query or "")  # noqa: SLF001
+        if document is not None:
+            permit(caller, document, operation_name)
 
     async def compiled(
         self, query: str, variables: dict[str, Any] | None, operation_name: str | None, context: Context
@@ -93,6 +134,40 @@ class GraphQLView(GraphQL[Context, None]):
         if isinstance(request, WebSocket):
             return Context(self._resources, request)
         return cast("Context", request.scope.get(_CONTEXT)) or Context(self._resources)
+
+    async def execute_operation(
+        self,
+        request: Request,
+        request_adapter: AsyncHTTPRequestAdapter,
+        request_data: GraphQLRequestData | list[GraphQLRequestData],
+        context: Context,
+        root_value: None,
+        sub_response: Response,
+    ) -> ExecutionResult | list[ExecutionResult] | SubscriptionExecutionResult:
+        asked = cast("GraphQLRequestData", request_data)  # parse_http_body lets no batch through
+        if context.caller is NOBODY:  # not before: the page with GraphiQL is anybody's
+            context.caller = await self._caller(request.scope)
+        self.permit(asked.query, asked.operation_name, context.caller)
+        result = await super().execute_operation(request, request_adapter, asked, context, root_value, sub_response)
+        if isinstance(result, AsyncGenerator):
+            return cast("SubscriptionExecutionResult", self._while_valid(context.caller, result))
+        return result
+
+    async def _while_valid(
+        self, caller: Caller, results: AsyncGenerator[ExecutionResult, None]
+    ) -> AsyncGenerator[ExecutionResult, None]:
+        """A stream of results; an error is its last when its caller's credential comes to its end."""
+        async with aclosing(results):
+            while True:
+                try:
+                    async with self.access.while_valid(caller):
+                        result = await anext(results, None)
+                except Unauthenticated as error:
+                    yield ExecutionResult(data=None, errors=[_told(error)])
+                    return
+                if result is None:
+                    return
+                yield result
 
     async def execute_single(
         self,

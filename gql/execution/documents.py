@@ -8,6 +8,7 @@ from strawberry.extensions import SchemaExtension
 
 from gql.errors import RULES, VALIDATION_FAILED
 from gql.execution.operation import NotCompiled, Operation
+from gql.execution.roots import RootField, operations_of, root_fields_of
 
 MOST = 512
 """Documents."""
@@ -26,6 +27,20 @@ class Document:
         self.node = node
         self._schema = schema
         self._operations: dict[str | None, Operation | NotCompiled] = {}
+        self._root_fields: dict[str | None, frozenset[RootField]] = {}
+
+    def root_fields(self, name: str | None) -> frozenset[RootField]:
+        """The root fields of the operation of that name; of all operations while that does not say which."""
+        found = self._root_fields.get(name)
+        if found is None:
+            operations = operations_of(self.node, name)
+            found = root_fields_of(self.node, operations)
+            if len(operations) == 1:
+                # A name that says nothing is not kept: there is no end of them.
+                [operation] = operations
+                known = operation.name and operation.name.value
+                self._root_fields[name if name == known else None] = found
+        return found
 
     def operation(self, name: str | None) -> Operation:
         """The query of that name; None names the only one.
