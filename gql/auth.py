@@ -23,9 +23,9 @@ INTERVAL = 2.0
 """Seconds between two looks at the keys: with PATIENCE, a key counts for no 5 s after its end."""
 PATIENCE = 1.0
 """Seconds that the database has for an answer."""
-_FRESH = 1.0
-"""Seconds for which an unknown key is believed to be unknown; so that a new key is good at once, but those who try keys
-make the database work once a second at most."""
+_PAUSE = 1.0
+"""Seconds between two searches for keys that are not known: a new key is good at once, and those who try keys make the
+database work once a second at most."""
 
 
 class Unauthenticated(DomainError):
@@ -104,7 +104,8 @@ class Access:
         self._ids: set[int | None] = set()
         self._used: set[int] = set()
         self._reading = asyncio.Lock()
-        self._read_at = float("-inf")
+        self._tried_at = float("-inf")
+        self._is_current = True
         self._watched: dict[tuple[int | None, datetime | None], set[asyncio.Timeout]] = {}
 
     async def caller(self, credential: str | None, address: str) -> Caller:
@@ -134,8 +135,14 @@ class Access:
         return await self._tokens.caller(secret)
 
     async def _read_for(self, wanted: bytes) -> Caller:
-        await self._read(PATIENCE, unless_within=_FRESH)
+        async with self._reading:
+            now = asyncio.get_running_loop().time()
+            if wanted not in self._callers and now - self._tried_at >= _PAUSE:
+                self._tried_at = now
+                await self._load(PATIENCE)
         known = self._callers.get(wanted)
+        if known is None and not self._is_current:
+            raise DatabaseUnavailable("looking for a key: the keys could not be read")
         if known is None:
             raise Unauthenticated("This API key is unknown, expired or revoked")
         return known
@@ -171,26 +178,26 @@ class Access:
         Raises:
             DatabaseOperationError: The database failed; what was known still counts.
         """
-        await self._read(None)
-
-    async def _read(self, patience: float | None, unless_within: float = 0.0) -> None:
-        """As read(), in that many seconds; nothing is done when the last reading began within as many."""
         async with self._reading:
-            began = asyncio.get_running_loop().time()
-            if self._keys is None or began - self._read_at < unless_within:
-                return
-            try:
-                async with asyncio.timeout(patience):
-                    live = await self._keys.live()
-                    if self._anonymous is Anonymous.UNTIL_A_KEY and (live or await self._keys.exist()):
-                        self._anonymous = Anonymous.REFUSED
-            except TimeoutError as error:
-                raise DatabaseUnavailable("reading live keys: no answer in time") from error
-            self._callers = {
-                secret: Caller(Role(key.role), key.name, key.id, key.expires_at) for secret, key in live.items()
-            }
-            self._ids = {key.id for key in live.values()}
-            self._read_at = began
+            await self._load(None)
+
+    async def _load(self, patience: float | None) -> None:
+        """As read(), within that many seconds, for who holds the lock."""
+        if self._keys is None:
+            return
+        self._is_current = False
+        try:
+            async with asyncio.timeout(patience):
+                live = await self._keys.live()
+                if self._anonymous is Anonymous.UNTIL_A_KEY and (live or await self._keys.exist()):
+                    self._anonymous = Anonymous.REFUSED
+        except TimeoutError as error:
+            raise DatabaseUnavailable("reading live keys: no answer in time") from error
+        self._is_current = True
+        self._callers = {
+            secret: Caller(Role(key.role), key.name, key.id, key.expires_at) for secret, key in live.items()
+        }
+        self._ids = {key.id for key in live.values()}
 
     async def run(self) -> None:
         """Follow what becomes of keys and tokens, until cancelled."""
@@ -203,7 +210,8 @@ class Access:
         while True:
             await asyncio.sleep(INTERVAL)
             try:
-                await self._read(PATIENCE)
+                async with self._reading:
+                    await self._load(PATIENCE)
             except DatabaseOperationError as error:
                 log.warning("Keys could not be read; those known still count", reason=str(error))
             self._cut_off()
