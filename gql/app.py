@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
-from gql.auth import Access, address_of, credential_of
+from gql.auth import Access, asking
 from gql.context import Resources
 from gql.errors import INTERNAL
 from gql.http import is_plain
@@ -74,7 +74,7 @@ def create_app(
         return json_response({"ready": answers}, 200 if answers else 503)
 
     async def shown(request: Request) -> Response:
-        await graphql.access.caller(credential_of(request.scope["headers"]), address_of(request.scope.get("client")))
+        await graphql.access.caller(*asking(request.scope))
         return await metrics.show(request)
 
     app = App(

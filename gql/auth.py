@@ -1,13 +1,14 @@
 """Who is asking: API keys and tokens, known in memory, and cut off everywhere within 5 s of their end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
+from starlette.types import Scope
 
 from gql.roles import Role
 from repos.errors import DatabaseOperationError, DatabaseUnavailable, DomainError
@@ -64,17 +65,14 @@ class Anonymous(Enum):
     REFUSED = auto()
 
 
-def credential_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The header Authorization among those of an ASGI scope."""
-    for name, value in headers:
+def asking(scope: Scope) -> tuple[str | None, str]:
+    """The header Authorization of an ASGI scope, and the client's address."""
+    client = scope.get("client")
+    address: str = client[0] if client else ""
+    for name, value in scope["headers"]:
         if name == b"authorization":
-            return value.decode("latin-1")
-    return None
-
-
-def address_of(client: tuple[str, int] | None) -> str:
-    """The address in an ASGI scope's `client`."""
-    return client[0] if client else ""
+            return value.decode("latin-1"), address
+    return None, address
 
 
 def permit(caller: Caller, document: "Document", operation_name: str | None) -> None:
@@ -99,10 +97,12 @@ class Access:
     ) -> None:
         self._keys = keys
         self._tokens = tokens
-        self._anonymous = anonymous
+        self._ends_with_a_key = anonymous is Anonymous.UNTIL_A_KEY
+        self._admits_anyone = anonymous is Anonymous.ALLOWED or (self._ends_with_a_key and tokens is None)
         self._callers: dict[bytes, Caller] = {}
         self._ids: set[int | None] = set()
-        self._used: set[int] = set()
+        self._used: set[int | None] = set()
+        self._anyone = Caller(Role.ADMIN, "anonymous")
         self._reading = asyncio.Lock()
         self._tried_at = float("-inf")
         self._is_current = True
@@ -116,20 +116,29 @@ class Access:
             DatabaseOperationError: Keys could not be read.
         """
         if credential is None:
-            if not self._admits_anyone():
+            if not self._admits_anyone:
                 raise Unauthenticated("An API key or a token is wanted: Authorization: Bearer ...")
-            return Caller(Role.ADMIN, "anonymous", None, None, address)
-        scheme, _, secret = credential.partition(" ")
+            if self._anyone.address != address:
+                self._anyone = self._anyone._replace(address=address)
+            return self._anyone
+        scheme, _, secret = credential.strip().partition(" ")
         if scheme != "Bearer" and scheme.lower() != "bearer":
             raise Unauthenticated("Authorization must be: Bearer, a space, and an API key or a token")
-        known = self._callers.get(digest(secret)) or await self._looked_up(secret.strip())
-        if known.key_id is not None:
-            self._used.add(known.key_id)
-        return Caller(known.role, known.name, known.key_id, known.expires_at, address)
+        sealed = digest(secret)
+        known = self._callers.get(sealed)
+        if known is None:
+            known = await self._looked_up(secret, sealed)
+        self._used.add(known.key_id)
+        # Mostly it is where it was last time, and one that is made takes as long as all else here.
+        if known.address != address:
+            known = known._replace(address=address)
+            if sealed in self._callers:
+                self._callers[sealed] = known
+        return known
 
-    async def _looked_up(self, secret: str) -> Caller:
+    async def _looked_up(self, secret: str, sealed: bytes) -> Caller:
         if secret.startswith(PREFIX):
-            return await self._read_for(digest(secret))
+            return await self._read_for(sealed)
         if self._tokens is None:
             raise Unauthenticated(f"This is no API key; those begin with {PREFIX}")
         return await self._tokens.caller(secret)
@@ -189,8 +198,8 @@ class Access:
         try:
             async with asyncio.timeout(patience):
                 live = await self._keys.live()
-                if self._anonymous is Anonymous.UNTIL_A_KEY and (live or await self._keys.exist()):
-                    self._anonymous = Anonymous.REFUSED
+                if self._ends_with_a_key and (live or await self._keys.exist()):
+                    self._admits_anyone = self._ends_with_a_key = False
         except TimeoutError as error:
             raise DatabaseUnavailable("reading live keys: no answer in time") from error
         self._is_current = True
@@ -219,7 +228,8 @@ class Access:
 
     async def _note_use(self) -> None:
         """Tell the database which keys were used, or hold a connection open."""
-        used, self._used = self._used | {key_id for key_id, _ in self._watched if key_id is not None}, set()
+        used = {key_id for key_id in self._used.union(key_id for key_id, _ in self._watched) if key_id is not None}
+        self._used.clear()
         if used and self._keys is not None:
             with suppress(DatabaseOperationError, TimeoutError):  # reading says so, and others will use them
                 async with asyncio.timeout(PATIENCE):
@@ -239,9 +249,4 @@ class Access:
     def _counts(self, key_id: int | None, expires_at: datetime | None) -> bool:
         if expires_at is not None and expires_at <= datetime.now(UTC):
             return False
-        return key_id in self._ids if key_id is not None else expires_at is not None or self._admits_anyone()
-
-    def _admits_anyone(self) -> bool:
-        return self._anonymous is not Anonymous.REFUSED and (
-            self._anonymous is Anonymous.ALLOWED or self._tokens is None
-        )
+        return key_id in self._ids if key_id is not None else expires_at is not None or self._admits_anyone

@@ -16,7 +16,7 @@ from strawberry import Schema
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.types.execution import ExecutionResult, PreExecutionError
 
-from gql.auth import Forbidden, Unauthenticated, address_of, credential_of
+from gql.auth import Forbidden, Unauthenticated, asking
 from gql.broadcast import Member, next_text
 from gql.context import Context
 from gql.errors import RATE_LIMITED, presentable
@@ -143,12 +143,12 @@ class Conversation:
 
     async def _admit(self, payload: dict[str, Any]) -> None:
         """Find out who it is: by the payload of connection_init, or else by the header of the handshake."""
-        scope = self._socket.scope
-        credential = payload.get("Authorization", payload.get("authorization", credential_of(scope["headers"])))
+        header, address = asking(self._socket.scope)
+        credential = payload.get("Authorization", payload.get("authorization", header))
         if not isinstance(credential, str | None):
             raise Refused(4403, "Forbidden")
         try:
-            self._context.caller = await self._view.access.caller(credential, address_of(scope.get("client")))
+            self._context.caller = await self._view.access.caller(credential, address)
         except Unauthenticated as error:
             raise Refused(4403, "Forbidden") from error
         except DatabaseOperationError as error:

@@ -20,7 +20,7 @@ from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_
 from strawberry.types.execution import ExecutionResult, SubscriptionExecutionResult
 from strawberry.types.graphql import OperationType
 
-from gql.auth import NOBODY, Access, Caller, Unauthenticated, address_of, credential_of, permit
+from gql.auth import NOBODY, Access, Caller, Unauthenticated, asking, permit
 from gql.broadcast import Broadcasts
 from gql.context import Context, Resources
 from gql.errors import BAD_USER_INPUT, presentable
@@ -89,21 +89,16 @@ class GraphQLView(GraphQL[Context, None]):
             ClientDisconnect: The client went away.
             DomainError: The request is not let in.
         """
-        caller = await self._caller(scope)
+        caller = await self.access.caller(*asking(scope))
         body = await body_of(receive)
         context = scope[_CONTEXT] = Context(self._resources, caller=caller)
         request = request_of(body)
-        if request:
-            self.permit(request.query, request.operation_name, caller)
         result = request and await self.compiled(request.query, request.variables, request.operation_name, context)
         if not result:
             return replayed(body, receive)
         shown = [(PATH_HEADER, str(context.path).encode())] if self._show_path else []
         await send_json(send, printed(result), shown)
         return None
-
-    async def _caller(self, scope: Scope) -> Caller:
-        return await self.access.caller(credential_of(scope["headers"]), address_of(scope.get("client")))
 
     def permit(self, query: str | None, operation_name: str | None, caller: Caller) -> None:
         """Let the operation run if its caller may have all of it. What has a mistake in it is not going to run.
@@ -118,10 +113,15 @@ class GraphQLView(GraphQL[Context, None]):
     async def compiled(
         self, query: str, variables: dict[str, Any] | None, operation_name: str | None, context: Context
     ) -> ExecutionResult | None:
-        """The answer of a compiled operation; None when Strawberry and graphql-core are to answer."""
+        """The answer of a compiled operation; None when Strawberry and graphql-core are to answer.
+
+        Raises:
+            Forbidden: The caller may not have all of it.
+        """
         document = documents.get(cast("Schema", self.schema)._schema, query)  # noqa: SLF001
         if document is None:
             return None
+        permit(context.caller, document, operation_name)
         try:
             result = await document.operation(operation_name).answer(context, variables or {})
         except NotCompiled as reason:
@@ -146,7 +146,7 @@ class GraphQLView(GraphQL[Context, None]):
     ) -> ExecutionResult | list[ExecutionResult] | SubscriptionExecutionResult:
         asked = cast("GraphQLRequestData", request_data)  # parse_http_body lets no batch through
         if context.caller is NOBODY:  # not before: the page with GraphiQL is anybody's
-            context.caller = await self._caller(request.scope)
+            context.caller = await self.access.caller(*asking(request.scope))
         self.permit(asked.query, asked.operation_name, context.caller)
         result = await super().execute_operation(request, request_adapter, asked, context, root_value, sub_response)
         if isinstance(result, AsyncGenerator):

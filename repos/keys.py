@@ -41,7 +41,7 @@ class Key:
 
 def digest(secret: str) -> bytes:
     """What is stored of a key: 32 bytes. A slow hash protects what people choose; 256 random bits need none."""
-    return sha256(secret.encode(errors="surrogatepass")).digest()
+    return sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 class KeyRepository(BaseRepository):
