@@ -1,14 +1,17 @@
 """Who may use a server: what its settings, its keys and the address it is bound to say together."""
 
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 import structlog
 
 from candleql.errors import UserError
 from candleql.settings import Settings
 from gql.auth import Access, Anonymous
-from gql.tokens import NoKeys, Tokens
 from repos.keys import KeyRepository
+
+if TYPE_CHECKING:
+    from gql.tokens import Tokens
 
 log = structlog.get_logger(__name__)
 
@@ -40,13 +43,16 @@ async def access_to(keys: KeyRepository, settings: Settings, host: str, insecure
     return access
 
 
-async def _tokens(settings: Settings) -> Tokens | None:
+async def _tokens(settings: Settings) -> "Tokens | None":
     given = settings.jwt_issuer, settings.jwt_audience, settings.jwt_jwks
     issuer, audience, jwks = given
     if not any(given):
         return None
     if not (issuer and audience and jwks):
         raise UserError("JWT_ISSUER, JWT_AUDIENCE and JWT_JWKS are wanted together: set all three, or none")
+
+    from gql.tokens import NoKeys, Tokens  # with cryptography, which takes its time
+
     tokens = Tokens(issuer, audience, jwks, settings.jwt_role_claim)
     try:
         await tokens.read()

@@ -18,8 +18,8 @@ from repos.tables import api_keys as t
 
 PREFIX = "cql_"
 """What every key begins with, so that people and scanners for leaked secrets recognise one."""
-MOST = 10_000
-"""Live keys: each server keeps all of them in memory."""
+MOST = 1_000
+"""Live keys: each server keeps all of them in memory, and reads them every few seconds."""
 
 _COLUMNS = (t.c.id, t.c.name, t.c.role, t.c.created_at, t.c.expires_at, t.c.last_used_at, t.c.revoked_at)
 _LIVE = sa.and_(t.c.revoked_at.is_(None), sa.or_(t.c.expires_at.is_(None), t.c.expires_at > sa.func.now()))
