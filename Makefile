@@ -5,18 +5,23 @@ RUNTIME := .venv/.runtime
 DEV := .venv/.dev
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet
 OKX_CLIENTS := .venv-okx-clients/.installed
+GRAPHQL_CLIENTS := conformance/node_modules/.installed
 
-.PHONY: install demo test check bench bench-quick chaos okx-clients lock clean
+.PHONY: install demo test check conformance bench bench-quick chaos okx-clients graphql-clients lock clean
 
 install: $(RUNTIME)
 
 demo: $(RUNTIME)
 	$(BIN)/candleql serve --demo
 
-test: $(DEV) $(OKX_CLIENTS)
+test: $(DEV) $(OKX_CLIENTS) $(GRAPHQL_CLIENTS)
 	$(BIN)/coverage run -m pytest -n logical --dist worksteal $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+# The specifications and the clients that people use, against a running server: a line for each.
+conformance: $(DEV) $(GRAPHQL_CLIENTS)
+	$(BIN)/python -m conformance
 
 # The table of docs/performance.md, measured on this machine, thoroughly in 9 minutes or roughly in 2 and a half.
 bench: $(RUNTIME)
@@ -59,6 +64,18 @@ $(OKX_CLIENTS): requirements-okx-clients.txt | $(BIN)/pip
 	.venv-okx-clients/bin/pip --disable-pip-version-check install --quiet --require-hashes -r $<
 	touch $@
 
+# The GraphQL clients that the server is tried with, and a Node for those that want one, apart from our own environment:
+# PyPI's gql has the name of our folder, and ariadne-codegen wants an older graphql-core.
+graphql-clients: $(GRAPHQL_CLIENTS)
+
+$(GRAPHQL_CLIENTS): requirements-conformance.txt requirements-ariadne-codegen.txt conformance/package-lock.json | $(BIN)/pip
+	$(BIN)/python -m venv --clear .venv-conformance
+	.venv-conformance/bin/pip --disable-pip-version-check install --quiet --require-hashes -r requirements-conformance.txt
+	$(BIN)/python -m venv --clear .venv-ariadne-codegen
+	.venv-ariadne-codegen/bin/pip --disable-pip-version-check install --quiet --require-hashes -r requirements-ariadne-codegen.txt
+	.venv-conformance/bin/python conformance/clients/npm.py ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
 # Written anew only when the dependencies change; wants uv on the PATH.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 LOCK := $(COMPILE) pyproject.toml --group build
@@ -66,6 +83,8 @@ lock:
 	$(LOCK) -o requirements.txt
 	$(LOCK) --group dev -c requirements.txt -o requirements-dev.txt
 	printf 'ccxt>=4.5\npython-okx>=0.4\n' | $(COMPILE) - -o requirements-okx-clients.txt
+	printf 'gql[aiohttp,websockets]>=4.4\nnodejs-wheel-binaries>=24,<25\n' | $(COMPILE) - -o requirements-conformance.txt
+	printf 'ariadne-codegen[subscriptions]>=0.19\n' | $(COMPILE) - -o requirements-ariadne-codegen.txt
 
 clean:
-	rm -rf .venv .venv-okx-clients build *.egg-info
+	rm -rf .venv .venv-okx-clients .venv-conformance .venv-ariadne-codegen conformance/node_modules conformance/generated build *.egg-info

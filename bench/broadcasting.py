@@ -27,6 +27,7 @@ from candleql.server import settle
 from gql.app import create_app
 from gql.context import Context, Resources
 from gql.frames import Connection
+from gql.limits import Limits
 from gql.schema import schema
 from repos.domain import Candle, Origin, Series, Timeframe
 from repos.feed.hub import Feed
@@ -82,7 +83,10 @@ async def _raw(topics: int) -> None:
 async def _ours(topics: int, url: str, *, stock: bool) -> None:
     async with DatabaseOperations(url) as db, Feed(db) as feed:
         timeout = timedelta(minutes=1)
-        app = create_app(db, feed, collected=(), bot_heartbeat_timeout=timeout)
+        # The swarm answers no pings.
+        app: Starlette = create_app(
+            db, feed, collected=(), bot_heartbeat_timeout=timeout, limits=Limits(ping_seconds=3_600)
+        )
         if stock:
             view = _Stock(schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL])
             view.resources = Resources(db, feed, (), timeout)
@@ -115,7 +119,7 @@ async def _serve(app: Starlette, publish: _Publish, ws: type[asyncio.Protocol] |
         lifespan="off",
         log_level="critical",
         ws_per_message_deflate=False,
-        ws_ping_interval=None,  # the swarm answers none
+        ws_ping_interval=None,
     )
     server = uvicorn.Server(config)
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)

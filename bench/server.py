@@ -19,6 +19,7 @@ from candleql.logs import configure_logs
 from candleql.server import settle
 from gql.app import create_app
 from gql.frames import Connection
+from gql.limits import Limits
 from repos.feed.hub import Feed
 from repos.feed.receiver import HOT_CANDLES
 from repos.operations import DatabaseOperations
@@ -30,7 +31,10 @@ async def _serve(name: str, url: str) -> None:
         if name in ("ours", "cold"):
             db = await stack.enter_async_context(DatabaseOperations(url))
             feed = await stack.enter_async_context(Feed(db, hot_candles=HOT_CANDLES if name == "ours" else 0))
-            app = create_app(db, feed, collected=(), bot_heartbeat_timeout=timedelta(seconds=60), show_path=True)
+            # Clients of the load answer no pings.
+            limits = Limits(ping_seconds=3_600)
+            timeout = timedelta(seconds=60)
+            app = create_app(db, feed, collected=(), bot_heartbeat_timeout=timeout, limits=limits, show_path=True)
             settle()
         elif name == "floor":
             app = floor(await stack.enter_async_context(asyncpg.create_pool(url, min_size=1, max_size=20)))
@@ -39,7 +43,6 @@ async def _serve(name: str, url: str) -> None:
             app = plain(url)
         listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
         print(listener.getsockname()[1], flush=True)
-        # Clients of the load answer no pings.
         config = uvicorn.Config(
             app, log_config=None, lifespan="off", ws=Connection, ws_ping_interval=None, access_log=False
         )

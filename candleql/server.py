@@ -104,13 +104,22 @@ async def serve(
         await stack.enter_async_context(db)
         access = await access_to(db.keys, settings, host, insecure)
         feed = await stack.enter_async_context(Feed(db, settings.bot_timeout, settings.hot_candles))
-        app = create_app(db, feed, collected=series, bot_heartbeat_timeout=settings.bot_timeout, access=access)
+        app = create_app(
+            db,
+            feed,
+            collected=series,
+            bot_heartbeat_timeout=settings.bot_timeout,
+            limits=settings.limits,
+            access=access,
+        )
         config = uvicorn.Config(
             app,
             log_config=None,
             lifespan="off",
             ws=Connection,
             ws_per_message_deflate=settings.websocket_compression,
+            ws_max_size=settings.max_message,
+            ws_ping_interval=None,  # gql.sockets asks in the protocol's words, which a page can hear
             timeout_graceful_shutdown=GRACE,
         )
         server = _Server(config, lambda: ready(address))

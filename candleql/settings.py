@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from candleql.errors import UserError
+from gql.limits import Limits
 from repos.address import database_url
 
 
@@ -35,6 +36,12 @@ class Settings(BaseSettings):
     jwt_jwks: str | None = None
     jwt_role_claim: str = "role"
 
+    connection_init_timeout: float = Field(default=10.0, gt=0)
+    ping_interval: float = Field(default=20.0, gt=0)
+    idle_socket_timeout: float = Field(default=300.0, gt=0)
+    max_operations_per_socket: int = Field(default=100, gt=0)
+    max_message: int = Field(default=1_000_000, gt=0)
+
     @property
     def url(self) -> str | None:
         """The database's URL; None for the embedded default."""
@@ -42,6 +49,15 @@ class Settings(BaseSettings):
             include={"database_url"} | {name for name in type(self).model_fields if "postgres" in name}
         )
         return database_url({name.upper(): value for name, value in values.items() if value is not None})
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            connection_init_seconds=self.connection_init_timeout,
+            ping_seconds=self.ping_interval,
+            idle_seconds=self.idle_socket_timeout,
+            operations=self.max_operations_per_socket,
+        )
 
     @property
     def bot_timeout(self) -> timedelta:

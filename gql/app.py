@@ -3,50 +3,33 @@
 from collections.abc import Collection
 from datetime import timedelta
 from typing import cast
-from uuid import uuid4
 
-import structlog
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gql.auth import Access, asking
 from gql.context import Resources
-from gql.errors import INTERNAL
-from gql.http import is_plain
+from gql.errors import Refused
+from gql.http import json_response, response_of
+from gql.limits import Limits
 from gql.metrics import Metrics
-from gql.view import GraphQLView, denied, json_response, refusal
+from gql.view import GraphQLView, failed
 from repos.domain import Series
-from repos.errors import DomainError
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
 
-log = structlog.get_logger(__name__)
-
 
 class App(Starlette):
-    """Answers the plain queries itself, past Starlette, whose middleware and routes take as long as a small answer."""
+    """Lets GraphQL past Starlette, whose middleware and routes take as long as a small answer."""
 
     graphql: GraphQLView
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/graphql" and is_plain(scope):
-            try:
-                unanswered = await self.graphql.posted(scope, receive, send)
-            except ClientDisconnect:
-                return
-            except DomainError as error:
-                await denied(error)(scope, receive, send)
-                return
-            except Exception as error:  # noqa: BLE001 -- Starlette, which would mask it, comes later
-                await (await _failed(None, error))(scope, receive, send)
-                return
-            if unanswered is None:
-                return
-            receive = unanswered
-        await super().__call__(scope, receive, send)
+        answer = self.graphql if scope.get("path") == "/graphql" else super().__call__
+        await answer(scope, receive, send)
 
 
 def create_app(
@@ -55,9 +38,10 @@ def create_app(
     *,
     collected: Collection[Series],
     bot_heartbeat_timeout: timedelta,
-    show_path: bool = False,
+    limits: Limits = Limits(),  # noqa: B008 -- frozen
     access: Access | None = None,
-) -> Starlette:
+    show_path: bool = False,
+) -> App:
     """The application over an open database and a running feed, which stay their maker's to close.
 
     `collected` are the series that collectors are configured to follow: markets shows them before their first candle.
@@ -65,8 +49,6 @@ def create_app(
     answered ("fast"), or the reason why not. `access` tells who asks; its maker runs it. Without one everybody may do
     everything.
     """
-    resources = Resources(db, feed, frozenset(collected), bot_heartbeat_timeout)
-    graphql = GraphQLView(resources, access, show_path=show_path)
     metrics = Metrics(feed)
 
     async def ready(_: Request) -> Response:
@@ -74,20 +56,15 @@ def create_app(
         return json_response({"ready": answers}, 200 if answers else 503)
 
     async def shown(request: Request) -> Response:
-        await graphql.access.caller(*asking(request.scope))
+        await app.graphql.access.caller(*asking(request.scope))
         return await metrics.show(request)
 
     app = App(
-        routes=[
-            Route("/graphql", graphql),
-            WebSocketRoute("/graphql", graphql),
-            Route("/healthz", _alive),
-            Route("/readyz", ready),
-            Route("/metrics", shown),
-        ],
-        exception_handlers={DomainError: _denied, Exception: _failed},
+        routes=[Route("/healthz", _alive), Route("/readyz", ready), Route("/metrics", shown)],
+        exception_handlers={Refused: _refused, Exception: _failed},
     )
-    app.graphql = graphql
+    resources = Resources(db, feed, frozenset(collected), bot_heartbeat_timeout)
+    app.graphql = GraphQLView(resources, limits, access, show_path=show_path)
     return app
 
 
@@ -95,12 +72,9 @@ async def _alive(_: Request) -> Response:
     return json_response({"alive": True})
 
 
-async def _denied(_: Request, error: Exception) -> Response:
-    return denied(cast("DomainError", error))
+async def _refused(_: Request, error: Exception) -> Response:
+    return response_of(cast("Refused", error))
 
 
-async def _failed(_: Request | None, error: Exception) -> Response:
-    """What no one foresaw, outside of an operation."""
-    request_id = uuid4().hex
-    log.error("Request failed", request_id=request_id, exc_info=error)
-    return refusal(500, "Internal server error", code=INTERNAL, requestId=request_id)
+async def _failed(_: Request, error: Exception) -> Response:
+    return failed(error)

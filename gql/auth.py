@@ -8,10 +8,12 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
+from graphql import GraphQLError
 from starlette.types import Scope
 
+from gql.errors import FORBIDDEN, UNAUTHENTICATED, UNAVAILABLE, Refused, refused
 from gql.roles import Role
-from repos.errors import DatabaseOperationError, DatabaseUnavailable, DomainError
+from repos.errors import DatabaseOperationError, DatabaseUnavailable
 from repos.keys import PREFIX, KeyRepository, digest
 
 if TYPE_CHECKING:
@@ -29,16 +31,11 @@ _PAUSE = 1.0
 database work once a second at most."""
 
 
-class Unauthenticated(DomainError):
+class Unauthenticated(Refused):
     """Who asks is not known, or no longer."""
 
-    code = "UNAUTHENTICATED"
-
-
-class Forbidden(DomainError):
-    """Who asks is known, and may not do this."""
-
-    code = "FORBIDDEN"
+    def __init__(self, message: str) -> None:
+        super().__init__(GraphQLError(message, extensions={"code": UNAUTHENTICATED}))
 
 
 class Caller(NamedTuple):
@@ -79,11 +76,11 @@ def permit(caller: Caller, document: "Document", operation_name: str | None) -> 
     """Let an operation run only if its caller may have every root field that it names, skipped or not.
 
     Raises:
-        Forbidden: The caller may not.
+        Refused: The caller may not.
     """
     for root, field in document.root_fields(operation_name):
         if not caller.role.may(root, field):
-            raise Forbidden(f"A {caller.role} may not ask for {root}.{field}")
+            raise refused(FORBIDDEN, f"A {caller.role} may not ask for {root}.{field}")
 
 
 class Access:
@@ -113,7 +110,7 @@ class Access:
 
         Raises:
             Unauthenticated: The credential is missing or wrong.
-            DatabaseOperationError: Keys could not be read.
+            Refused: The database could not tell.
         """
         if credential is None:
             if not self._admits_anyone:
@@ -148,10 +145,11 @@ class Access:
             now = asyncio.get_running_loop().time()
             if wanted not in self._callers and now - self._tried_at >= _PAUSE:
                 self._tried_at = now
-                await self._load(PATIENCE)
+                with suppress(DatabaseOperationError):
+                    await self._load(PATIENCE)
         known = self._callers.get(wanted)
         if known is None and not self._is_current:
-            raise DatabaseUnavailable("looking for a key: the keys could not be read")
+            raise refused(UNAVAILABLE, "The database can't be reached; try again later")
         if known is None:
             raise Unauthenticated("This API key is unknown, expired or revoked")
         return known

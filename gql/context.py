@@ -6,8 +6,6 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import strawberry
-from starlette.status import WS_1013_TRY_AGAIN_LATER
-from starlette.websockets import WebSocket, WebSocketState
 from strawberry.dataloader import DataLoader
 
 from gql.auth import NOBODY, Caller
@@ -43,7 +41,6 @@ class Context:
     """
 
     resources: Resources
-    websocket: WebSocket | None = None
     caller: Caller = NOBODY
     path: Path = field(default_factory=Path)
     _loaders: dict[str, DataLoader[Any, Any]] = field(default_factory=dict)
@@ -55,12 +52,6 @@ class Context:
     @property
     def feed(self) -> Feed:
         return self.resources.feed
-
-    async def close_overloaded(self) -> None:
-        """Close the websocket, if there is one, with a code after which clients come back and resume."""
-        socket = self.websocket
-        if socket and WebSocketState.DISCONNECTED not in (socket.client_state, socket.application_state):
-            await socket.close(WS_1013_TRY_AGAIN_LATER, "Too slow; resume from the last cursor")
 
     @property
     def candle_page(self) -> DataLoader[AskedPage, CandlePage]:

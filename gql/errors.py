@@ -16,15 +16,12 @@ from graphql import (
     ArgumentNode,
     GraphQLError,
     GraphQLInputType,
-    GraphQLSyntaxError,
     ValueNode,
     VariableDefinitionNode,
     specified_rules,
 )
 from graphql.utilities.validate_input_value import validate_input_literal
 from graphql.validation import ValuesOfCorrectTypeRule
-from strawberry.exceptions import MissingQueryError
-from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
 from repos.domain import InvalidValue
 from repos.errors import DatabaseUnavailable, DomainError
@@ -32,14 +29,29 @@ from repos.errors import DatabaseUnavailable, DomainError
 log = structlog.get_logger(__name__)
 
 BAD_USER_INPUT = "BAD_USER_INPUT"
-INTERNAL = "INTERNAL_SERVER_ERROR"
+UNAUTHENTICATED = "UNAUTHENTICATED"
+FORBIDDEN = "FORBIDDEN"
 RATE_LIMITED = "RATE_LIMITED"
+UNAVAILABLE = "DATABASE_UNAVAILABLE"
+INTERNAL = "INTERNAL_SERVER_ERROR"
 PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
 VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
 
-_REQUEST_FAULTS = (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError)
 _OURS = ("exchange", "symbol", "data_type", "timestamp", "data", "raw_data")
 _SNAKE = re.compile(r"_([a-z])")
+
+
+class Refused(Exception):
+    """An operation does not run; the errors are as clients may see them."""
+
+    def __init__(self, *errors: GraphQLError) -> None:
+        super().__init__("; ".join(error.message for error in errors))
+        self.errors = list(errors)
+
+
+def refused(code: str, message: str, **extensions: Any) -> Refused:
+    """A refusal for one reason."""
+    return Refused(GraphQLError(message, extensions={"code": code, **extensions}))
 
 
 @contextmanager
@@ -74,9 +86,7 @@ def _presentable(error: GraphQLError, request_id: str) -> GraphQLError:
         return _told(error, "The database can't be reached; try again later", cause.code, requestId=request_id)
     if isinstance(cause, DomainError) and cause.code != INTERNAL:
         return _told(error, str(cause), cause.code)
-    if isinstance(cause, GraphQLSyntaxError):
-        return _told(error, error.message, PARSE_FAILED)
-    if isinstance(cause, _REQUEST_FAULTS) or _is_of_the_request(error, cause):
+    if _is_of_the_request(error, cause):
         return _told(error, error.message, BAD_USER_INPUT)
     log.error("Request failed", request_id=request_id, path=error.path, exc_info=cause)
     return _told(error, "Internal server error", INTERNAL, requestId=request_id)

@@ -8,7 +8,6 @@ from strawberry.schema.config import StrawberryConfig
 
 from gql.enums import ENUMS
 from gql.errors import presentable
-from gql.execution.documents import KnownDocuments
 from gql.execution.executor import Executor
 from gql.mutations import Mutation
 from gql.queries import Query
@@ -33,7 +32,6 @@ schema = Schema(
     mutation=Mutation,
     subscription=Subscription,
     types=ENUMS,
-    extensions=[KnownDocuments],
     execution_context_class=Executor,
     config=StrawberryConfig(scalar_map=SCALARS),
 )

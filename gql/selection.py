@@ -3,12 +3,12 @@
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from inspect import isawaitable
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import orjson
 from graphql import (
     GraphQLError,
-    OperationType,
+    OperationDefinitionNode,
     create_source_event_stream,
     execute_subscription_event,
     get_operation_ast,
@@ -21,11 +21,11 @@ from strawberry.types.execution import ExecutionResult
 
 from gql.context import Context, Resources
 from gql.errors import presentable
-from gql.execution.documents import Document, documents
+from gql.execution.documents import Document
 from gql.execution.paths import totals
 from gql.execution.projection import Later, Project, projected, projection
 from gql.execution.shape import NotProjectable, shape_of
-from gql.http import printed
+from gql.http import Request, printed
 from repos.feed.reading import Reading
 
 
@@ -84,17 +84,21 @@ class Selection:
         return execute_subscription_event(cast("Executor[Any]", executor).build_per_event_executor(event))
 
 
-def selected(
-    schema: Schema, query: str, variables: dict[str, Any] | None, operation_name: str | None, context: Context
-) -> tuple[Selection, Reading[Any] | AsyncGenerator[Any, None], Info[Context, None]] | None:
-    """What a subscription selects of its events; the events, which have not begun; and what resolvers may ask for.
+class Followed(NamedTuple):
+    """A subscription that may begin: the events have not, and `info` is what resolvers may ask."""
 
-    None for any other operation, for one with a mistake in it, and for what can't be projected.
+    selection: Selection
+    events: Reading[Any] | AsyncGenerator[Any, None]
+    info: Info[Context, None]
+
+
+def followed(schema: Schema, document: Document, request: Request, context: Context) -> Followed | None:
+    """The subscription that `request` asks for, of a document that has it.
+
+    None for one with a mistake in its variables or arguments, and for what can't be projected.
     """
-    document = documents.get(schema._schema, query)  # noqa: SLF001
-    operation = document and get_operation_ast(document.node, operation_name)
-    if document is None or operation is None or operation.operation is not OperationType.SUBSCRIPTION:
-        return None
+    operation = cast("OperationDefinitionNode", get_operation_ast(document.node, request.operation_name))
+    variables, operation_name = request.variables, request.operation_name
     executor = _executor(schema, document, operation_name, variables, context)
     if not isinstance(executor, Executor):
         return None
@@ -116,7 +120,7 @@ def selected(
         return None
     selection = Selection(schema, document, operation_name, variables, context.resources, name, root, project)
     raw = executor.build_resolve_info(field, nodes, kind, Path(None, root, kind.name))
-    return selection, source, Info(_raw_info=raw, _field=field.extensions["strawberry-definition"])
+    return Followed(selection, source, Info(_raw_info=raw, _field=field.extensions["strawberry-definition"]))
 
 
 def _executor(

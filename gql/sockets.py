@@ -2,108 +2,69 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, aclosing, asynccontextmanager
-from datetime import timedelta
-from json import JSONDecodeError
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import orjson
-from graphql import GraphQLError
-from starlette.status import WS_1013_TRY_AGAIN_LATER
+from graphql import GraphQLError, OperationType
+from starlette.status import WS_1001_GOING_AWAY, WS_1013_TRY_AGAIN_LATER
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
-from strawberry import Schema
-from strawberry.asgi import ASGIWebSocketAdapter
-from strawberry.types.execution import ExecutionResult, PreExecutionError
+from strawberry.http.websocket_origin import is_same_origin
 
-from gql.auth import Forbidden, Unauthenticated, asking
+from gql.admission import admitted
+from gql.auth import Unauthenticated, asking
 from gql.broadcast import Member, next_text
 from gql.context import Context
-from gql.errors import RATE_LIMITED, presentable
+from gql.errors import RATE_LIMITED, Refused, refused
 from gql.frames import connection_of
-from gql.http import Request, printed
-from gql.selection import Selection, selected
-from repos.errors import DatabaseOperationError, DomainError, MailboxOverflow
+from gql.http import Request, has_data, printed
+from gql.messages import Closed, Complete, Init, Message, Ping, Subscribe, read
+from gql.operations import answered, events, failure
+from gql.selection import Selection, followed
+from repos.errors import MailboxOverflow
 from repos.feed.reading import Reading
 
 if TYPE_CHECKING:
     from gql.view import GraphQLView
 
+_PROTOCOL = "graphql-transport-ws"
 _REASON_BYTES = 123
 """A close frame holds no longer reason (RFC 6455, 5.5)."""
-
-_FAREWELL = 2.0
-"""Seconds that a client has to read why it was cut off."""
-
-Name = Annotated[str, msgspec.Meta(min_length=1)]
-Payload = dict[str, Any] | None
-
-
-class Init(msgspec.Struct, tag="connection_init"):
-    payload: Payload = None
-
-
-class Ping(msgspec.Struct, tag="ping"):
-    payload: Payload = None
-
-
-class Pong(msgspec.Struct, tag="pong"):
-    payload: Payload = None
-
-
-class Subscribe(msgspec.Struct, tag="subscribe"):
-    id: Name
-    payload: Request
-
-
-class Complete(msgspec.Struct, tag="complete"):
-    id: Name
-
-
-Message = Init | Ping | Pong | Subscribe | Complete
-
-
-class Refused(Exception):
-    """What the client did ends the connection, with this code and reason."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
+_CLOSING = 5.0
+"""Seconds that a client has to read what was sent before a connection is closed."""
 
 
 class Conversation:
     """What is said over one websocket, from its handshake to its end."""
 
-    def __init__(
-        self,
-        view: "GraphQLView",
-        websocket: ASGIWebSocketAdapter,
-        context: Context,
-        connection_init_wait_timeout: timedelta,
-        max_subscriptions_per_connection: int,
-        **_: object,
-    ) -> None:
+    def __init__(self, view: "GraphQLView", scope: Scope, receive: Receive, send: Send) -> None:
         self._view = view
-        self._socket: WebSocket = websocket.ws
-        self._connection = connection_of(self._socket.scope)
-        self._context = context
-        self._patience = connection_init_wait_timeout.total_seconds()
-        self._most_operations = max_subscriptions_per_connection
+        self._limits = view.limits
+        self._socket = WebSocket(scope, receive, send)
+        self._connection = connection_of(scope)
+        self._context = Context(view.resources)
         self._welcomed = False
         self._operations: dict[str, asyncio.Task[None] | Member] = {}
+        self._used = 0.0
 
     async def handle(self) -> None:
         """Return when the connection is closed and nothing of it goes on."""
+        origin = self._socket.headers.get("origin")
+        if origin is not None and not is_same_origin(origin, self._socket.headers.get("host")):
+            await self._socket.close()  # before it is accepted: 403
+            return
         try:
-            await self._welcome()
+            await self._begin()
             async with self._view.access.while_valid(self._context.caller):
                 while True:
-                    await self._hear(await self._receive())
-        except Refused as refused:
-            await self._close(refused.code, refused.reason)
-        except Unauthenticated as error:
-            await self._cut_off(error)
+                    message = await self._next()
+                    async with self._patience():
+                        await self._hear(message)
+        except Unauthenticated as refused:
+            await self._cut_off(refused)
+        except Closed as closed:
+            await self._close(closed.code, closed.reason)
         except WebSocketDisconnect:
             pass
         finally:
@@ -118,41 +79,71 @@ class Conversation:
             await asyncio.wait(tasks)
         return list(operations)
 
-    async def _cut_off(self, error: Unauthenticated) -> None:
+    async def _cut_off(self, refused: Unauthenticated) -> None:
         """Tell each operation that its caller's credential came to its end, and close."""
         names = await self._end_operations()
-        try:
-            async with asyncio.timeout(_FAREWELL):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSING):
                 for name in names:
-                    await self._fail(name, error)
-                await self._close(4403, "Forbidden")
-        except TimeoutError:  # it does not even read
-            if self._connection is not None:
-                self._connection.transport.abort()
+                    await self._send_errors(name, refused.errors)
+        await self._close(4403, "Forbidden")
 
-    async def _welcome(self) -> None:
+    async def _begin(self) -> None:
+        if _PROTOCOL not in self._socket.scope["subprotocols"]:
+            await self._socket.accept()
+            raise Closed(4406, "Subprotocol not acceptable")
+        await self._socket.accept(_PROTOCOL)
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._limits.connection_init_seconds):
                 while not isinstance(message := await self._receive(), Init):
                     await self._hear(message)
                 await self._admit(message.payload or {})
         except TimeoutError as error:
-            raise Refused(4408, "Connection initialisation timeout") from error
+            raise Closed(4408, "Connection initialisation timeout") from error
         await self._send(b'{"type":"connection_ack"}')
         self._welcomed = True
+        self._used = asyncio.get_running_loop().time()
 
     async def _admit(self, payload: dict[str, Any]) -> None:
         """Find out who it is: by the payload of connection_init, or else by the header of the handshake."""
         header, address = asking(self._socket.scope)
         credential = payload.get("Authorization", payload.get("authorization", header))
         if not isinstance(credential, str | None):
-            raise Refused(4403, "Forbidden")
+            raise Closed(4403, "Forbidden")
         try:
             self._context.caller = await self._view.access.caller(credential, address)
         except Unauthenticated as error:
-            raise Refused(4403, "Forbidden") from error
-        except DatabaseOperationError as error:
-            raise Refused(WS_1013_TRY_AGAIN_LATER, "The database can't be reached; try again later") from error
+            raise Closed(4403, "Forbidden") from error
+        except Refused as error:
+            raise Closed(WS_1013_TRY_AGAIN_LATER, str(error)) from error
+
+    async def _next(self) -> Message:
+        """The next message. Of a silent client a sign of life is asked, and an idle one is sent away."""
+        was_asked = False
+        while True:
+            now = asyncio.get_running_loop().time()
+            if self._operations:
+                self._used = now
+            elif now - self._used >= self._limits.idle_seconds:
+                raise Closed(WS_1001_GOING_AWAY, "Idle")
+            if was_asked:
+                async with self._patience():
+                    await self._send(b'{"type":"ping"}')
+                    return await self._receive()
+            try:
+                async with asyncio.timeout(self._limits.ping_seconds):
+                    return await self._receive()
+            except TimeoutError:
+                was_asked = True
+
+    @asynccontextmanager
+    async def _patience(self) -> AsyncIterator[None]:
+        """For as long as a client may neither answer nor read."""
+        try:
+            async with asyncio.timeout(self._limits.ping_seconds):
+                yield
+        except TimeoutError as error:
+            raise Closed(WS_1001_GOING_AWAY, "No sign of life") from error
 
     async def _receive(self) -> Message:
         if self._socket.application_state is WebSocketState.DISCONNECTED:
@@ -160,22 +151,14 @@ class Conversation:
         received = await self._socket.receive()
         if received["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(received.get("code", 1000))
-        text = received.get("text")
-        if text is None:
-            raise Refused(4400, "A message must be text")
-        try:
-            return cast("Message", msgspec.convert(self._view.decode_json(text), Message))
-        except JSONDecodeError as error:
-            raise Refused(4400, "A message must be JSON") from error
-        except msgspec.ValidationError as error:
-            raise Refused(4400, f"Malformed message: {error}") from error
+        return read(received.get("text"))
 
     async def _hear(self, message: Message) -> None:
         match message:
             case Init():
-                raise Refused(4429, "Too many initialisation requests")
-            case Ping():
-                await self._send(b'{"type":"pong"}')
+                raise Closed(4429, "Too many initialisation requests")
+            case Ping(payload=payload):
+                await self._send(orjson.dumps({"type": "pong", "payload": payload} if payload else {"type": "pong"}))
             case Subscribe(id=name, payload=request):
                 await self._subscribe(name, request)
             case Complete(id=name) if name in self._operations:
@@ -183,36 +166,36 @@ class Conversation:
 
     async def _subscribe(self, name: str, request: Request) -> None:
         if not self._welcomed:
-            raise Refused(4401, "Unauthorized")
+            raise Closed(4401, "Unauthorized")
+        if request.query is None and request.is_empty:
+            raise Closed(4400, "Malformed message: payload without query")
         if name in self._operations:
-            raise Refused(4409, f"Subscriber for {name} already exists")
-        if len(self._operations) >= self._most_operations:
-            error = GraphQLError("Too many operations on this connection", extensions={"code": RATE_LIMITED})
-            await self._send_errors(name, [error])
+            raise Closed(4409, f"Subscriber for {name} already exists")
+        if len(self._operations) >= self._limits.operations:
+            await self._send_errors(name, refused(RATE_LIMITED, "Too many operations on this connection").errors)
             return
+        self._used = asyncio.get_running_loop().time()
         self._operations[name] = asyncio.create_task(self._operate(name, request))
 
     async def _operate(self, name: str, request: Request) -> None:
+        schema, context = self._view.schema, self._context
         async with self._telling(name):
-            self._view.permit(request.query, request.operation_name, self._context.caller)
-            arguments = (request.query, request.variables, request.operation_name)
-            found = selected(cast("Schema", self._view.schema), *arguments, self._context)
-            if found is None:
-                result = await self._view.compiled(*arguments, self._context)
-                if result is None:
-                    await self._stream(name, request)
-                    return
+            operation = await admitted(schema, request, context)
+            if operation.kind is not OperationType.SUBSCRIPTION:
+                result = await answered(schema, operation, context)
+                if not has_data(result):
+                    raise Refused(*result.errors or ())
                 await self._send(next_text(name, printed(result)))
                 await self._complete(name)
                 return
-            selection, source, info = found
-            if isinstance(source, Reading):
-                with source.registered():
-                    await self._read(name, selection, source)
+            found = followed(schema, operation.document, request, context)
+            if found and isinstance(found.events, Reading):
+                with found.events.registered():
+                    await self._read(name, found.selection, found.events)
                 return
-            async with aclosing(source):
-                async for event in source:
-                    await self._send(next_text(name, await selection.loaded(event, info)))
+            async with aclosing(events(schema, operation, context, found)) as payloads:
+                async for payload in payloads:
+                    await self._send(next_text(name, payload))
             await self._complete(name)
 
     def _go_on_alone(self, name: str, selection: Selection, reading: Reading[Any], registered: ExitStack) -> None:
@@ -237,43 +220,25 @@ class Conversation:
             for event in await reading.next():
                 await self._send(next_text(name, selection.payload(event)))
 
-    async def _stream(self, name: str, request: Request) -> None:
-        """Run any other operation, and whatever has a mistake in it, Strawberry's way."""
-        results = await self._view.schema.stream(
-            request.query, request.variables, self._context, operation_name=request.operation_name
-        )
-        async with aclosing(results):
-            async for result in results:
-                if isinstance(result, PreExecutionError):
-                    del self._operations[name]
-                    await self._send_errors(name, result.errors or [])
-                    return
-                await self._send(next_text(name, printed(cast("ExecutionResult", result))))
-        await self._complete(name)
-
     @asynccontextmanager
     async def _telling(self, name: str) -> AsyncIterator[None]:
         """Tell the client how the operation failed, if it does and the client is still there."""
         try:
             yield
+        except Refused as refused:
+            self._operations.pop(name, None)
+            await self._send_errors(name, refused.errors)
         except MailboxOverflow:
             await self._close(WS_1013_TRY_AGAIN_LATER, "Too slow; resume from the last cursor")
         except WebSocketDisconnect:
             pass
-        except Forbidden as error:
-            self._operations.pop(name, None)
-            await self._fail(name, error)
         except Exception as error:  # noqa: BLE001 - the last place where it can be logged and masked
-            unforeseen = GraphQLError(str(error), original_error=error)
-            await self._send(next_text(name, printed(ExecutionResult(data=None, errors=presentable([unforeseen])))))
+            await self._send(next_text(name, failure(error)))
             await self._complete(name)
 
     async def _complete(self, name: str) -> None:
         self._operations.pop(name, None)  # first: the client may use the name again as soon as it hears of it
         await self._send(orjson.dumps({"id": name, "type": "complete"}))
-
-    async def _fail(self, name: str, error: DomainError) -> None:
-        await self._send_errors(name, presentable([GraphQLError(str(error), original_error=error)]))
 
     async def _send_errors(self, name: str, errors: list[GraphQLError]) -> None:
         formatted = [error.formatted for error in errors]
@@ -289,5 +254,11 @@ class Conversation:
                 raise WebSocketDisconnect from error
 
     async def _close(self, code: int, reason: str) -> None:
-        if WebSocketState.DISCONNECTED not in (self._socket.client_state, self._socket.application_state):
-            await self._socket.close(code, reason.encode()[:_REASON_BYTES].decode(errors="ignore"))
+        if WebSocketState.DISCONNECTED in (self._socket.client_state, self._socket.application_state):
+            return
+        try:
+            async with asyncio.timeout(_CLOSING):
+                await self._socket.close(code, reason.encode()[:_REASON_BYTES].decode(errors="ignore"))
+        except TimeoutError:  # it reads nothing
+            if self._connection is not None:
+                self._connection.transport.abort()

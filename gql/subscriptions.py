@@ -1,44 +1,29 @@
 """The subscriptions. Arguments are checked before the first event, so a mistake is an error instead of a stream."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
-from typing import Annotated, TypeVar, cast
+from collections.abc import AsyncGenerator
+from typing import Annotated
 
 import strawberry
 from strawberry import UNSET
 
 from gql import types
 from gql.arguments import Exchange, Symbol, TimeframeOf, bounded, given_as
-from gql.context import Context, Info
+from gql.context import Info
 from gql.cursors import TapeCursor, decoded, live_position
 from gql.errors import inside
 from gql.inputs import SeriesInput
 from gql.status import Health
 from repos import events
 from repos.domain import Series, label
-from repos.errors import MailboxOverflow
 from repos.feed.reading import Reading
 
 MOST_SNAPSHOT = 1_000
 MOST_SERIES = 200
 
-T = TypeVar("T")
-
 Resume = Annotated[
     str | None, strawberry.argument(description="A live cursor: go on from there, instead of a snapshot.")
 ]
 Snapshot = Annotated[int, strawberry.argument(description="So many of the newest stored to begin with; 0 to 1,000.")]
-
-
-async def live(context: Context, happened: AsyncIterator[T]) -> AsyncGenerator[T, None]:
-    """What happened, until the client has enough; a client that is too slow loses its websocket and comes back."""
-    async with aclosing(cast("AsyncGenerator[T, None]", happened)):
-        try:
-            async for event in happened:
-                yield event
-        except MailboxOverflow:
-            await context.close_overloaded()
-            raise
 
 
 @strawberry.type(description="What can be followed. Over a websocket (graphql-transport-ws) or as server-sent events.")
@@ -85,7 +70,7 @@ class Subscription:
         for index, item in enumerate(series):
             with inside(f"series[{index}]"):
                 watched.append(item.series())
-        return live(info.context, info.context.feed.watch(watched))
+        return info.context.feed.watch(watched)
 
     @strawberry.subscription(
         graphql_type=AsyncGenerator[types.TradesEvent, None],
@@ -113,11 +98,11 @@ class Subscription:
         description="Every change of a bot, and every bot that falls silent.",
     )
     def bots(self, info: Info) -> AsyncGenerator[events.BotEvent, None]:
-        return live(info.context, info.context.feed.bots())
+        return info.context.feed.bots()
 
     @strawberry.subscription(
         graphql_type=AsyncGenerator[Health, None],
         description="The health now, and again every few seconds.",
     )
     def health(self, info: Info) -> AsyncGenerator[events.Health, None]:
-        return live(info.context, info.context.feed.health())
+        return info.context.feed.health()

@@ -1,236 +1,145 @@
-"""Strawberry's view of HTTP, server-sent events and graphql-transport-ws, where ours differs."""
+"""GraphQL at one path: over HTTP, as server-sent events, and over websockets."""
 
-import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, NoReturn, cast
+from http import HTTPStatus
+from uuid import uuid4
 
-import orjson
-from cross_web import AsyncHTTPRequestAdapter, HTTPException
-from graphql import GraphQLError
-from starlette.requests import Request
-from starlette.responses import Response
+import structlog
+from graphql import OperationType
+from starlette.requests import ClientDisconnect
+from starlette.responses import HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket
-from strawberry.asgi import GraphQL
-from strawberry.exceptions import MissingQueryError
-from strawberry.http import GraphQLRequestData
-from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
-from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
-from strawberry.types.execution import ExecutionResult, SubscriptionExecutionResult
-from strawberry.types.graphql import OperationType
+from strawberry import Schema
+from strawberry.http.ides import get_graphql_ide_html
+from strawberry.types.execution import ExecutionResult
 
-from gql.auth import NOBODY, Access, Caller, Unauthenticated, asking, permit
+from gql.admission import Admitted, admitted
+from gql.auth import Access, Caller, Unauthenticated, asking
 from gql.broadcast import Broadcasts
 from gql.context import Context, Resources
-from gql.errors import BAD_USER_INPUT, presentable
-from gql.execution.documents import documents
-from gql.execution.operation import NotCompiled
-from gql.http import body_of, printed, replayed, request_of, send_json
-from gql.schema import Schema, schema
+from gql.errors import INTERNAL, Refused
+from gql.http import (
+    EVENTS,
+    JSON,
+    Accepted,
+    HTTPRefusal,
+    Request,
+    asked_in,
+    body_of,
+    is_json,
+    media_of,
+    posted,
+    printed,
+    refusal,
+    send_result,
+    status_of,
+)
+from gql.limits import Limits
+from gql.operations import answered, payloads
+from gql.schema import schema
 from gql.sockets import Conversation
-from repos.errors import DomainError
+from gql.sse import stream_of
+
+log = structlog.get_logger(__name__)
 
 PATH_HEADER = b"x-candleql-path"
-_CONTEXT = "candleql.context"
-_STATUS = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403, "DATABASE_UNAVAILABLE": 503}
 
 
-def json_response(content: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(content), status, media_type="application/json")
+class GraphQLView:
+    """An ASGI application. What is asked becomes a Request, is admitted, and is answered as its transport wants."""
 
-
-def refusal(status: int, message: str, **extensions: str) -> Response:
-    """An answer without data, for what went wrong outside of an operation."""
-    return json_response({"errors": [{"message": message, "extensions": extensions}]}, status)
-
-
-def denied(error: DomainError) -> Response:
-    """The answer to a request that was not let in."""
-    told = _told(error)
-    code = (told.extensions or {})["code"]
-    response = json_response({"errors": [told.formatted]}, _STATUS.get(code, 500))
-    if response.status_code == 401:
-        response.headers["www-authenticate"] = "Bearer"
-    return response
-
-
-def _told(error: DomainError) -> GraphQLError:
-    [told] = presentable([GraphQLError(str(error), original_error=error)])
-    return told
-
-
-class GraphQLView(GraphQL[Context, None]):
-    graphql_transport_ws_handler_class = Conversation  # type: ignore[assignment]  # ours shares executions
-
-    def __init__(self, resources: Resources, access: Access | None = None, *, show_path: bool = False) -> None:
-        super().__init__(schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL])
-        self._resources = resources
+    def __init__(
+        self, resources: Resources, limits: Limits, access: Access | None = None, *, show_path: bool = False
+    ) -> None:
+        self.schema: Schema = schema
+        self.resources = resources
+        self.limits = limits
         self.access = access or Access()
-        self._show_path = show_path
         self.broadcasts = Broadcasts()
+        self._show_path = show_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await super().__call__(scope, receive, send)
+        if scope["type"] == "websocket":
+            await Conversation(self, scope, receive, send).handle()
             return
         try:
-            response = await self.run(Request(scope, receive))
-        except HTTPException as error:
-            response = refusal(error.status_code, error.reason, code=BAD_USER_INPUT)
-        except DomainError as error:
-            response = denied(error)
-        await response(scope, receive, send)
+            await self._answer(scope, receive, send)
+        except HTTPRefusal as refused:
+            await refused.response(scope, receive, send)
+        except ClientDisconnect:
+            pass
+        except Exception as error:  # noqa: BLE001 -- the last place where it can be logged and masked
+            await failed(error)(scope, receive, send)
 
-    async def posted(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
-        """Answer a POST that is plain (gql.http), if a compiled operation can; otherwise return its `receive` again.
-
-        Raises:
-            ClientDisconnect: The client went away.
-            DomainError: The request is not let in.
-        """
-        caller = await self.access.caller(*asking(scope))
-        body = await body_of(receive)
-        context = scope[_CONTEXT] = Context(self._resources, caller=caller)
-        request = request_of(body)
-        result = request and await self.compiled(request.query, request.variables, request.operation_name, context)
-        if not result:
-            return replayed(body, receive)
-        shown = [(PATH_HEADER, str(context.path).encode())] if self._show_path else []
-        await send_json(send, printed(result), shown)
-        return None
-
-    def permit(self, query: str | None, operation_name: str | None, caller: Caller) -> None:
-        """Let the operation run if its caller may have all of it. What has a mistake in it is not going to run.
-
-        Raises:
-            Forbidden: The caller may not.
-        """
-        document = documents.get(cast("Schema", self.schema)._schema, query or "")  # noqa: SLF001
-        if document is not None:
-            permit(caller, document, operation_name)
-
-    async def compiled(
-        self, query: str, variables: dict[str, Any] | None, operation_name: str | None, context: Context
-    ) -> ExecutionResult | None:
-        """The answer of a compiled operation; None when Strawberry and graphql-core are to answer.
-
-        Raises:
-            Forbidden: The caller may not have all of it.
-        """
-        document = documents.get(cast("Schema", self.schema)._schema, query)  # noqa: SLF001
-        if document is None:
-            return None
-        permit(context.caller, document, operation_name)
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        content_type, accepted = media_of(scope)
+        if scope["method"] == "GET" and accepted.page and not scope["query_string"]:
+            await HTMLResponse(get_graphql_ide_html())(scope, receive, send)
+            return
+        request = await _request(scope, receive, content_type)
+        if request.is_empty:
+            raise HTTPRefusal(HTTPStatus.BAD_REQUEST, "The request has no query")
+        media_type = accepted.media_type
+        if media_type is None:
+            known = "application/graphql-response+json, application/json or text/event-stream"
+            raise HTTPRefusal(HTTPStatus.NOT_ACCEPTABLE, f"Answers are {known}")
         try:
-            result = await document.operation(operation_name).answer(context, variables or {})
-        except NotCompiled as reason:
-            context.path.fell_back(str(reason))
-            return None
-        context.path.fast()
-        return result
+            context = Context(self.resources, await self.access.caller(*asking(scope)))
+            operation = await admitted(self.schema, request, context)
+            _check_transport(operation, scope["method"], accepted)
+            if operation.kind is OperationType.SUBSCRIPTION:
+                events = self._while_valid(context.caller, payloads(self.schema, operation, context))
+                await stream_of(events)(scope, receive, send)
+                return
+            result = await answered(self.schema, operation, context)
+        except Refused as refused:
+            context, result = Context(self.resources), ExecutionResult(None, refused.errors)
+        if media_type is EVENTS and status_of(result, EVENTS) == HTTPStatus.OK:
+            await stream_of(_once(printed(result)))(scope, receive, send)
+            return
+        shown = [(PATH_HEADER, str(context.path).encode())] if self._show_path else []
+        await send_result(send, result, JSON if media_type is EVENTS else media_type, shown)
 
-    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:  # noqa: ARG002
-        if isinstance(request, WebSocket):
-            return Context(self._resources, request)
-        return cast("Context", request.scope.get(_CONTEXT)) or Context(self._resources)
-
-    async def execute_operation(
-        self,
-        request: Request,
-        request_adapter: AsyncHTTPRequestAdapter,
-        request_data: GraphQLRequestData | list[GraphQLRequestData],
-        context: Context,
-        root_value: None,
-        sub_response: Response,
-    ) -> ExecutionResult | list[ExecutionResult] | SubscriptionExecutionResult:
-        asked = cast("GraphQLRequestData", request_data)  # parse_http_body lets no batch through
-        if context.caller is NOBODY:  # not before: the page with GraphiQL is anybody's
-            context.caller = await self.access.caller(*asking(request.scope))
-        self.permit(asked.query, asked.operation_name, context.caller)
-        result = await super().execute_operation(request, request_adapter, asked, context, root_value, sub_response)
-        if isinstance(result, AsyncGenerator):
-            return cast("SubscriptionExecutionResult", self._while_valid(context.caller, result))
-        return result
-
-    async def _while_valid(
-        self, caller: Caller, results: AsyncGenerator[ExecutionResult, None]
-    ) -> AsyncGenerator[ExecutionResult, None]:
-        """A stream of results; an error is its last when its caller's credential comes to its end."""
-        async with aclosing(results):
+    async def _while_valid(self, caller: Caller, following: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        """The payloads of a stream; an error is its last when its caller's credential comes to its end."""
+        async with aclosing(following):
             while True:
                 try:
                     async with self.access.while_valid(caller):
-                        result = await anext(results, None)
-                except Unauthenticated as error:
-                    yield ExecutionResult(data=None, errors=[_told(error)])
+                        payload = await anext(following, None)
+                except Unauthenticated as refused:
+                    yield printed(ExecutionResult(None, refused.errors))
                     return
-                if result is None:
+                if payload is None:
                     return
-                yield result
-
-    async def execute_single(
-        self,
-        request: Request,  # noqa: ARG002
-        request_adapter: AsyncHTTPRequestAdapter,
-        sub_response: Response,
-        context: Context,
-        root_value: None,
-        request_data: GraphQLRequestData,
-    ) -> ExecutionResult:
-        # Strawberry would execute a subscription as if it were a query, and fail for want of a result.
-        query, variables, name = request_data.query, request_data.variables, request_data.operation_name
-        if query and context.path.reason is None and (result := await self.compiled(query, variables, name, context)):
-            return self._with_path(result, sub_response, context)
-        allowed = OperationType.from_http(request_adapter.method) - {OperationType.SUBSCRIPTION}
-        try:
-            result = await self.schema.execute(
-                query,
-                variable_values=variables,
-                context_value=context,
-                root_value=root_value,
-                operation_name=name,
-                allowed_operation_types=allowed,
-                operation_extensions=request_data.extensions,
-            )
-        except MissingQueryError as error:
-            raise HTTPException(400, "The request has no query") from error
-        except CannotGetOperationTypeError as error:
-            raise HTTPException(400, error.as_http_error_reason()) from error
-        except InvalidOperationTypeError as error:
-            reason = error.as_http_error_reason(request_adapter.method)
-            if error.operation_type is OperationType.SUBSCRIPTION:
-                reason = "A subscription wants a websocket (graphql-transport-ws) or Accept: text/event-stream"
-            raise HTTPException(400, reason) from error
-        return self._with_path(result, sub_response, context)
-
-    def _with_path(self, result: ExecutionResult, response: Response, context: Context) -> ExecutionResult:
-        if self._show_path:
-            response.headers[PATH_HEADER.decode()] = str(context.path)
-        return result
-
-    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
-        data = cast("GraphQLRequestData", await super().parse_http_body(request))  # parse_json lets no batch through
-        if not isinstance(data.operation_name, str | None):
-            raise HTTPException(400, "operationName must be a string")
-        return data
-
-    def parse_json(self, data: str | bytes) -> dict[str, Any]:
-        parsed = super().parse_json(data)
-        if not isinstance(parsed, dict):
-            raise HTTPException(400, "The body, variables and extensions must be JSON objects")
-        return parsed
-
-    def encode_json(self, data: object) -> bytes:
-        return orjson.dumps(data)
-
-    def decode_json(self, data: str | bytes) -> object:
-        # Not orjson: it would make floats of integers beyond 64 bits, and a Decimal may have 38 digits.
-        try:
-            return json.loads(data, parse_constant=_no_number)
-        except (ValueError, RecursionError) as error:
-            raise json.JSONDecodeError("malformed", "", 0) from error
+                yield payload
 
 
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not JSON")
+async def _request(scope: Scope, receive: Receive, content_type: bytes | None) -> Request:
+    if scope["method"] == "POST":
+        if not is_json(content_type):
+            raise HTTPRefusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body must be application/json, in UTF-8")
+        return posted(await body_of(receive))
+    if scope["method"] == "GET":
+        return asked_in(scope["query_string"])
+    raise HTTPRefusal(HTTPStatus.METHOD_NOT_ALLOWED, "GraphQL is asked by POST or GET", allow="GET, POST")
+
+
+def _check_transport(operation: Admitted, method: str, accepted: Accepted) -> None:
+    if operation.kind is OperationType.MUTATION and method == "GET":
+        raise HTTPRefusal(HTTPStatus.METHOD_NOT_ALLOWED, "A mutation wants a POST", allow="POST")
+    if operation.kind is OperationType.SUBSCRIPTION and not accepted.events:
+        where = "a websocket (graphql-transport-ws) or Accept: text/event-stream"
+        raise HTTPRefusal(HTTPStatus.NOT_ACCEPTABLE, f"A subscription wants {where}")
+
+
+async def _once(payload: bytes) -> AsyncGenerator[bytes, None]:
+    yield payload
+
+
+def failed(error: Exception) -> Response:
+    """What no one foresaw, outside of an operation."""
+    request_id = uuid4().hex
+    log.error("Request failed", request_id=request_id, exc_info=error)
+    return refusal(500, "Internal server error", code=INTERNAL, requestId=request_id)

@@ -25,10 +25,10 @@ def an_app(db, feed, collected=(BTC_1M,), **more):
 
 
 @asynccontextmanager
-async def running(app, ws=Connection) -> AsyncIterator[str]:
-    """`app` on a free port of a real server; yields host and port."""
+async def running(app, ws=Connection, **options: Any) -> AsyncIterator[str]:
+    """`app` on a free port of a real server; yields host and port. Options are those of uvicorn's Config."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, ws=ws))
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, ws=ws, **options))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield f"127.0.0.1:{listener.getsockname()[1]}"

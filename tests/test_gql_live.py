@@ -15,11 +15,8 @@ from strawberry.schema.config import StrawberryConfig
 from websockets.asyncio.client import connect
 
 from gql.context import Context, Resources
-from gql.execution.documents import KnownDocuments
 from gql.scalars import SCALARS
 from gql.schema import Schema, schema
-from gql.subscriptions import live
-from gql.view import GraphQLView
 from repos.domain import Gap
 from repos.errors import MailboxOverflow
 from repos.events import FeedHealth
@@ -264,7 +261,8 @@ MISTAKES = [
     ('subscription { trades(symbol: "X", after: "x") { cursor } }', "BAD_USER_INPUT", "after: "),
     ('subscription { trades(exchange: "", symbol: "X") { cursor } }', "BAD_USER_INPUT", "exchange: "),
     ("query A { __typename } fragment F on Query { __typename }", "GRAPHQL_VALIDATION_FAILED", "F"),
-    ("fragment F on Query { __typename }", "BAD_USER_INPUT", "operation"),
+    ("fragment F on Query { __typename }", "GRAPHQL_VALIDATION_FAILED", "F"),
+    ("query A { __typename } query B { __typename }", "BAD_USER_INPUT", "operationName"),
     ("", "BAD_USER_INPUT", "query"),
 ]
 
@@ -373,8 +371,8 @@ class Faulty:
         return fails_after_one(RuntimeError("SELECT balance FROM /srv/accounts"))
 
     @strawberry.subscription
-    def flooded(self, info: strawberry.Info) -> AsyncGenerator[int, None]:
-        return live(info.context, fails_after_one(MailboxOverflow("more than 10000 rows were waiting")))
+    def flooded(self) -> AsyncGenerator[int, None]:
+        return fails_after_one(MailboxOverflow("more than 10000 rows were waiting"))
 
 
 @strawberry.type
@@ -383,17 +381,13 @@ class Nothing:
 
 
 @pytest.fixture
-async def faulty(db, feed, app):
+async def faulty(app):
     """The address of a server whose subscriptions fail after their first event."""
-    view = GraphQLView(Resources(db, feed, frozenset(), timedelta(seconds=60)))
-    view.schema = Schema(
+    app.graphql.schema = Schema(
         query=Nothing,
         subscription=Faulty,
-        extensions=[KnownDocuments],
         config=StrawberryConfig(scalar_map=SCALARS),
     )
-    for route in app.routes[:2]:
-        route.app = view
     async with running(app) as address:
         yield address
 

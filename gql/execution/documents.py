@@ -1,14 +1,12 @@
 """Documents that were parsed and found valid once need neither again, and their operations are compiled once."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, parse, validate
-from strawberry.extensions import SchemaExtension
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, OperationType, get_operation_ast, parse, validate
 
-from gql.errors import RULES, VALIDATION_FAILED
+from gql.errors import PARSE_FAILED, RULES, VALIDATION_FAILED, Refused, refused
 from gql.execution.operation import NotCompiled, Operation
-from gql.execution.roots import RootField, operations_of, root_fields_of
+from gql.execution.roots import RootField, root_fields_of
 
 MOST = 512
 """Documents."""
@@ -27,19 +25,22 @@ class Document:
         self.node = node
         self._schema = schema
         self._operations: dict[str | None, Operation | NotCompiled] = {}
+        self._kinds: dict[str | None, OperationType] = {}
         self._root_fields: dict[str | None, frozenset[RootField]] = {}
 
+    def kind(self, name: str | None) -> OperationType | None:
+        """Of the operation of that name; None names the only one. None when there is no such operation."""
+        kind = self._kinds.get(name)
+        if kind is None and (operation := get_operation_ast(self.node, name)):
+            kind = self._kinds[name] = operation.operation
+        return kind
+
     def root_fields(self, name: str | None) -> frozenset[RootField]:
-        """The root fields of the operation of that name; of all operations while that does not say which."""
+        """What an operation asks for, by the name that kind() knows it by."""
         found = self._root_fields.get(name)
         if found is None:
-            operations = operations_of(self.node, name)
-            found = root_fields_of(self.node, operations)
-            if len(operations) == 1:
-                # A name that says nothing is not kept: there is no end of them.
-                [operation] = operations
-                known = operation.name and operation.name.value
-                self._root_fields[name if name == known else None] = found
+            operation = get_operation_ast(self.node, name)
+            found = self._root_fields[name] = root_fields_of(self.node, [operation] if operation else [])
         return found
 
     def operation(self, name: str | None) -> Operation:
@@ -68,20 +69,18 @@ class Documents:
     def __init__(self) -> None:
         self._documents: OrderedDict[tuple[GraphQLSchema, str], Document] = OrderedDict()
         self._length = 0
-        self._invalid: tuple[GraphQLSchema, str] | None = None
-        """The last one with mistakes, which will be looked for again while it is answered."""
 
-    def get(self, schema: GraphQLSchema, text: str) -> Document | None:
-        """The document of `text`; None when it has mistakes, which Strawberry will find and word."""
+    def get(self, schema: GraphQLSchema, text: str) -> Document:
+        """The document of `text`.
+
+        Raises:
+            Refused: It has mistakes.
+        """
         document = self._documents.get((schema, text))
         if document is not None:
             self._documents.move_to_end((schema, text))
             return document
-        node = None if self._invalid == (schema, text) else _valid(schema, text)
-        if node is None:
-            self._invalid = schema, text
-            return None
-        document = Document(schema, node)
+        document = Document(schema, _valid(schema, text))
         self._keep(schema, text, document)
         return document
 
@@ -95,37 +94,19 @@ class Documents:
             self._length -= len(oldest)
 
 
-def _valid(schema: GraphQLSchema, text: str) -> DocumentNode | None:
+def _valid(schema: GraphQLSchema, text: str) -> DocumentNode:
     try:
         node = parse(text)
-    except (GraphQLError, RecursionError):
-        return None
-    return None if validate(schema, node, RULES) else node
+    except GraphQLError as error:
+        error.extensions = {"code": PARSE_FAILED}
+        raise Refused(error) from error
+    except RecursionError as error:
+        raise refused(PARSE_FAILED, "The document is nested too deeply") from error
+    if mistakes := validate(schema, node, RULES):
+        for mistake in mistakes:
+            mistake.extensions = {"code": VALIDATION_FAILED, **(mistake.extensions or {})}
+        raise Refused(*mistakes)
+    return node
 
 
 documents = Documents()
-
-
-class KnownDocuments(SchemaExtension):
-    """Gives Strawberry the documents that are known, and marks what validation finds in the others.
-
-    Only here is it known that an error comes from validation. Parsing those stays Strawberry's: a syntax error raised
-    in a hook would end a websocket's operation without a word.
-    """
-
-    _known = False
-
-    def on_parse(self) -> Iterator[None]:
-        context = self.execution_context
-        document = documents.get(context.schema._schema, context.query or "")  # noqa: SLF001
-        if document is not None:
-            context.graphql_document = document.node
-            self._known = True
-        yield
-
-    def on_validate(self) -> Iterator[None]:
-        context = self.execution_context
-        context.validation_rules = () if self._known else RULES
-        yield
-        for error in context.pre_execution_errors or ():
-            error.extensions = {"code": VALIDATION_FAILED, **(error.extensions or {})}

@@ -16,12 +16,6 @@ RootField = tuple[str, str]
 """Query, Mutation or Subscription, and a field of it."""
 
 
-def operations_of(document: DocumentNode, name: str | None) -> list[OperationDefinitionNode]:
-    """The operation of that name; all of them while that does not say which."""
-    operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
-    return [node for node in operations if node.name and node.name.value == name] or operations
-
-
 def root_fields_of(document: DocumentNode, operations: Iterable[OperationDefinitionNode]) -> frozenset[RootField]:
     """All that is named, even where @skip or @include leaves it out. Each fragment is looked into once."""
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}

@@ -1,0 +1,53 @@
+// graphql-ws, whose PROTOCOL.md graphql-transport-ws is.
+
+import assert from 'node:assert/strict'
+import { createClient } from 'graphql-ws'
+import { done, everything, query, socketUrl } from './everything.mjs'
+
+let connections = 0
+let pings = 0
+let pongs = 0
+let closed = 0
+const client = createClient({
+  url: socketUrl,
+  lazy: false,
+  keepAlive: 200,
+  on: {
+    connected: () => { connections++ },
+    ping: (received) => { if (received) pings++ },
+    pong: (received) => { if (received) pongs++ },
+    closed: () => { closed++ },
+  },
+})
+
+async function* follow(name, variables) {
+  for await (const { data } of client.iterate({ query: query(name), variables })) yield data
+}
+
+async function ask(name, variables) {
+  for await (const { data } of client.iterate({ query: query(name), variables })) return data
+}
+
+const live = follow('Follow', { symbol: 'ETH-USDT' })
+await live.next()
+await everything({ client: 'graphql-ws', ask, follow })
+const mistakes = { '{ nonsense }': 'GRAPHQL_VALIDATION_FAILED', '{ health {': 'GRAPHQL_PARSE_FAILED' }
+for (const [mistake, code] of Object.entries(mistakes)) {
+  const wrong = client.iterate({ query: mistake })
+  await assert.rejects(wrong.next(), (errors) => errors[0].extensions.code === code)
+}
+await live.next()
+await live.return()
+assert.deepEqual([connections, closed], [1, 0], 'all of it took one connection')
+assert.ok(pongs > 0, 'the server answers pings')
+
+// A client that says nothing is asked for a sign of life.
+const silent = createClient({
+  url: socketUrl,
+  lazy: false,
+  on: { ping: (received) => { if (received) pings++ } },
+})
+while (pings < 2) await new Promise((resolve) => setTimeout(resolve, 20))
+await silent.dispose()
+await client.dispose()
+done('query, mutations, subscription, mistakes leave the socket open, pings both ways')
