@@ -2,16 +2,16 @@
 
 import os
 import sys
-from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from candleql import keys
+from candleql.console import DataDir, begin, out, run
 from candleql.errors import UserError
-from candleql.settings import Settings, read_settings
 from collector.config import CollectorConfig, ConfigError, load_config
 from repos.domain import InvalidValue, Timeframe, instant
 from repos.errors import DomainError
@@ -22,15 +22,10 @@ if TYPE_CHECKING:
 # A command imports the rest of what it needs by itself: everything together takes a second.
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-T = TypeVar("T")
-out = Console(highlight=False, soft_wrap=True)
+app.add_typer(keys.app, name="keys")
 
 _MENDABLE = (UserError, ConfigError, InvalidValue, DomainError)
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Folder of the embedded PostgreSQL; wins over DATABASE_URL. Default: the user's data folder."),
-]
 Config = Annotated[Path, typer.Option(help="What the collector follows.")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)]
@@ -58,26 +53,15 @@ def _first(error: BaseException) -> BaseException:
     return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
-def _begin() -> Settings:
-    from candleql.logs import configure_logs
-
-    settings = read_settings()
-    configure_logs(settings.log_level, settings.log_format)
-    return settings
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    import uvloop
-
-    return uvloop.run(work)
-
-
 @app.command(name="serve")
 def serve_command(
     demo: Annotated[bool, typer.Option("--demo", help="A simulated market, with a database of its own.")] = False,
     collecting: Annotated[bool, typer.Option("--collect/--no-collect", help="Collect in this process too.")] = True,
     host: Host = "127.0.0.1",
     port: Port = 8000,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let everybody do everything, with or without a key, from anywhere.")
+    ] = False,
     data_dir: DataDir = None,
     config: Config = CONFIG,
 ) -> None:
@@ -86,7 +70,7 @@ def serve_command(
     from candleql.server import bind, database, serve
     from repos.embedded.server import default_data_dir
 
-    settings = _begin()
+    settings = begin()
     if demo:
         # An explicit folder wins over every other database that the environment may name.
         data_dir = (data_dir or default_data_dir(os.environ)) / "demo"
@@ -100,18 +84,18 @@ def serve_command(
             out.print(f"The market is simulated; its data is in {data_dir}. Ctrl-C stops it.")
 
     with bind(host, port) as listener:
-        _run(serve(settings, db, listener, pairs, Demo() if demo else None, ready))
+        run(serve(settings, db, listener, pairs, Demo() if demo else None, ready, insecure=insecure))
 
 
 @app.command(name="collect")
 def collect_command(data_dir: DataDir = None, config: Config = CONFIG) -> None:
     """Collect from OKX, without serving."""
-    settings = _begin()
+    settings = begin()
     pairs = load_config(config).pairs()
 
     from candleql.server import collect, database
 
-    _run(collect(settings, database(settings, data_dir), pairs))
+    run(collect(settings, database(settings, data_dir), pairs))
 
 
 def _speed(text: str) -> float | None:
@@ -145,7 +129,7 @@ def replay_command(
     config: Config = CONFIG,
 ) -> None:
     """Play recordings into the database, every instrument in them."""
-    settings = _begin()
+    settings = begin()
     pace = _speed(speed)
     loaded, wanted = _timeframes(timeframes, config)
     own = {pair.symbol: pair.timeframes for pair in loaded.pairs()} if loaded else {}
@@ -173,7 +157,7 @@ def replay_command(
                     on_progress=lambda done, total: progress.update(task, completed=done, total=total),
                 )
 
-    report = _run(work())
+    report = run(work())
     out.print(
         f"{report.lines:,} lines, {report.frames:,} frames; {report.trades_seen:,} trades seen, "
         f"{report.trades_stored:,} new; {report.candles_written:,} candles written"
@@ -195,7 +179,7 @@ def backfill_command(
     data_dir: DataDir = None,
 ) -> None:
     """Fetch the exchange's own candles of a past time."""
-    settings = _begin()
+    settings = begin()
     span = Timeframe(timeframe)
     start = instant("since", since.replace(tzinfo=UTC))
     end = instant("until", until.replace(tzinfo=UTC)) if until else datetime.now(UTC)
@@ -225,13 +209,13 @@ def backfill_command(
                         raise UserError(str(error)) from error
                     out.print(f"{symbol} {span}: {count:,} candles written")
 
-    _run(work())
+    run(work())
 
 
 @app.command(name="migrate")
 def migrate_command(data_dir: DataDir = None) -> None:
     """Bring the database up to date; every command that uses it does so first, too."""
-    settings = _begin()
+    settings = begin()
 
     from candleql.server import database
 
@@ -239,7 +223,7 @@ def migrate_command(data_dir: DataDir = None) -> None:
         async with database(settings, data_dir):
             out.print("The database is up to date.")
 
-    _run(work())
+    run(work())
 
 
 @app.command(name="export-schema")

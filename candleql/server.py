@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvicorn
 
+from candleql.access import access_to
 from candleql.collecting import collectors
 from candleql.demo import Demo
 from candleql.errors import UserError
@@ -91,10 +92,15 @@ async def serve(
     pairs: Collection[Pair],
     demo: Demo | None,
     ready: Callable[[str], None],
+    *,
+    insecure: bool = False,
 ) -> None:
     """Serve GraphQL on `listener` and collect `pairs`, until SIGINT or SIGTERM. `ready` is told the address once.
 
+    `insecure` lets everybody do everything, wherever they come from.
+
     Raises:
+        UserError: The address is not loopback, and there is no key or other means to tell who asks.
         DatabaseUnavailable: The database can't be used at the start.
     """
     series = {Series("okx", pair.symbol, timeframe) for pair in pairs for timeframe in pair.timeframes}
@@ -105,6 +111,7 @@ async def serve(
         if demo is not None:
             rest_url, ws_url = await stack.enter_async_context(demo.exchange())
         await stack.enter_async_context(db)
+        access = await access_to(db.keys, settings, host, insecure)
         feed = await stack.enter_async_context(Feed(db, settings.bot_timeout, settings.hot_candles))
         pace = Pace()
         made = collectors(pairs, db, feed, pace=pace, rest_url=rest_url, ws_url=ws_url)
@@ -115,6 +122,7 @@ async def serve(
             bot_heartbeat_timeout=settings.bot_timeout,
             limits=settings.limits,
             metrics=[CollectorMetrics(made)] if made else (),
+            access=access,
         )
         config = uvicorn.Config(
             app,
@@ -129,6 +137,7 @@ async def serve(
         server = _Server(config, lambda: ready(address))
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(collector.run()) for collector in made]
+            background.append(tasks.create_task(access.run()))
             if demo is not None:
                 background.append(tasks.create_task(demo.furnish(db, rest_url, pace)))
             settle()

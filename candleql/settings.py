@@ -31,6 +31,10 @@ class Settings(BaseSettings):
     websocket_compression: bool = False
     hot_candles: int = Field(default=2_000, ge=0, le=10_000)
     bot_heartbeat_timeout: float = Field(default=60.0, gt=0)
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    jwt_jwks: str | None = None
+    jwt_role_claim: str = "role"
 
     connection_init_timeout: float = Field(default=10.0, gt=0)
     ping_interval: float = Field(default=20.0, gt=0)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from graphql import OperationType
 from strawberry import Schema
 
+from gql.auth import permit
 from gql.context import Context
 from gql.errors import BAD_USER_INPUT, refused
 from gql.execution.documents import Document, documents
@@ -19,7 +20,7 @@ class Admitted(NamedTuple):
     kind: OperationType
 
 
-async def admitted(schema: Schema, request: Request, context: Context) -> Admitted:  # noqa: ARG001
+async def admitted(schema: Schema, request: Request, context: Context) -> Admitted:
     """The operation that `request` asks for.
 
     Raises:
@@ -33,4 +34,5 @@ async def admitted(schema: Schema, request: Request, context: Context) -> Admitt
         raise refused(BAD_USER_INPUT, f'There is no operation named "{request.operation_name}"')
     if kind is None:
         raise refused(BAD_USER_INPUT, "The document has no operation, or several of which operationName must name one")
+    permit(context.caller, document, request.operation_name)
     return Admitted(document, request, kind)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import timedelta
+from typing import cast
 
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
@@ -10,8 +11,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from gql.auth import Access, asking
 from gql.context import Resources
-from gql.http import json_response
+from gql.errors import Refused
+from gql.http import json_response, response_of
 from gql.limits import Limits
 from gql.metrics import Metrics
 from gql.view import GraphQLView, failed
@@ -38,31 +41,41 @@ def create_app(
     bot_heartbeat_timeout: timedelta,
     limits: Limits = Limits(),  # noqa: B008 -- frozen
     metrics: Collection[Collector] = (),
+    access: Access | None = None,
     show_path: bool = False,
 ) -> App:
     """The application over an open database and a running feed, which stay their maker's to close.
 
     `collected` are the series that collectors are configured to follow: markets shows them before their first candle.
-    `metrics` are shown at /metrics too: those of what else runs in this process. `show_path` adds the header
-    x-candleql-path to answers, for benchmarks and tests: whether a compiled operation answered ("fast"), or the reason
-    why not.
+    `metrics` are shown at /metrics too: those of what else runs in this process. `access` tells who asks; its maker
+    runs it. Without one everybody may do everything. `show_path` adds the header x-candleql-path to answers, for
+    benchmarks and tests: whether a compiled operation answered ("fast"), or the reason why not.
     """
+    counted = Metrics(feed, metrics)
 
     async def ready(_: Request) -> Response:
         answers = await db.health_check()
         return json_response({"ready": answers}, 200 if answers else 503)
 
+    async def shown(request: Request) -> Response:
+        await app.graphql.access.caller(*asking(request.scope))
+        return await counted.show(request)
+
     app = App(
-        routes=[Route("/healthz", _alive), Route("/readyz", ready), Route("/metrics", Metrics(feed, metrics).show)],
-        exception_handlers={Exception: _failed},
+        routes=[Route("/healthz", _alive), Route("/readyz", ready), Route("/metrics", shown)],
+        exception_handlers={Refused: _refused, Exception: _failed},
     )
     resources = Resources(db, feed, frozenset(collected), bot_heartbeat_timeout)
-    app.graphql = GraphQLView(resources, limits, show_path=show_path)
+    app.graphql = GraphQLView(resources, limits, access, show_path=show_path)
     return app
 
 
 async def _alive(_: Request) -> Response:
     return json_response({"alive": True})
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    return response_of(cast("Refused", error))
 
 
 async def _failed(_: Request, error: Exception) -> Response:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import strawberry
 from strawberry.dataloader import DataLoader
 
+from gql.auth import NOBODY, Caller
 from gql.execution.paths import Path
 from repos.candle_reader import AskedPage, CandlePage
 from repos.domain import Instrument, Series
@@ -40,6 +41,7 @@ class Context:
     """
 
     resources: Resources
+    caller: Caller = NOBODY
     path: Path = field(default_factory=Path)
     _loaders: dict[str, DataLoader[Any, Any]] = field(default_factory=dict)
 

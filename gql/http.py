@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from strawberry.types.execution import ExecutionResult
 
-from gql.errors import BAD_USER_INPUT, FORBIDDEN, INTERNAL, RATE_LIMITED, UNAUTHENTICATED, UNAVAILABLE
+from gql.errors import BAD_USER_INPUT, FORBIDDEN, INTERNAL, RATE_LIMITED, UNAUTHENTICATED, UNAVAILABLE, Refused
 
 JSON = b"application/json; charset=utf-8"
 RESPONSE = b"application/graphql-response+json; charset=utf-8"
@@ -209,6 +209,15 @@ async def send_result(send: Send, result: ExecutionResult, media_type: bytes, he
     start = [(b"content-type", media_type), (b"content-length", b"%d" % len(body)), *headers]
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": body})
+
+
+def response_of(refused: Refused) -> Response:
+    """The whole response to what is not an operation."""
+    result = ExecutionResult(None, refused.errors)
+    status = status_of(result, RESPONSE)
+    response = Response(printed(result), status, media_type=JSON.decode())
+    response.raw_headers.extend(_headers_of(result, status))
+    return response
 
 
 def _headers_of(result: ExecutionResult, status: int) -> Headers:

@@ -49,7 +49,7 @@ class Selection:
     @property
     def key(self) -> tuple[object, ...]:
         """Selections with equal keys make the same of the same event: what flags in the variables change is in the
-        function. (What a caller may see will belong here as soon as callers differ.)"""
+        function. Who asks makes no difference: roles decide whether an operation runs, not what it shows."""
         return self.document, self.operation_name, self.root, self.project
 
     def payload(self, event: object) -> bytes:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, aclosing, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from strawberry.http.websocket_origin import is_same_origin
 
 from gql.admission import admitted
+from gql.auth import Unauthenticated, asking
 from gql.broadcast import Member, next_text
 from gql.context import Context
 from gql.errors import RATE_LIMITED, Refused, refused
@@ -55,20 +56,37 @@ class Conversation:
             return
         try:
             await self._begin()
-            while True:
-                message = await self._next()
-                async with self._patience():
-                    await self._hear(message)
+            async with self._view.access.while_valid(self._context.caller):
+                while True:
+                    message = await self._next()
+                    async with self._patience():
+                        await self._hear(message)
+        except Unauthenticated as refused:
+            await self._cut_off(refused)
         except Closed as closed:
             await self._close(closed.code, closed.reason)
         except WebSocketDisconnect:
             pass
         finally:
-            operations = list(self._operations.values())
-            for operation in operations:
-                operation.cancel()
-            if tasks := [operation for operation in operations if isinstance(operation, asyncio.Task)]:
-                await asyncio.wait(tasks)
+            await self._end_operations()
+
+    async def _end_operations(self) -> list[str]:
+        """The names of those that ran."""
+        operations, self._operations = self._operations, {}
+        for operation in operations.values():
+            operation.cancel()
+        if tasks := [operation for operation in operations.values() if isinstance(operation, asyncio.Task)]:
+            await asyncio.wait(tasks)
+        return list(operations)
+
+    async def _cut_off(self, refused: Unauthenticated) -> None:
+        """Tell each operation that its caller's credential came to its end, and close."""
+        names = await self._end_operations()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSING):
+                for name in names:
+                    await self._send_errors(name, refused.errors)
+        await self._close(4403, "Forbidden")
 
     async def _begin(self) -> None:
         if _PROTOCOL not in self._socket.scope["subprotocols"]:
@@ -79,11 +97,25 @@ class Conversation:
             async with asyncio.timeout(self._limits.connection_init_seconds):
                 while not isinstance(message := await self._receive(), Init):
                     await self._hear(message)
+                await self._admit(message.payload or {})
         except TimeoutError as error:
             raise Closed(4408, "Connection initialisation timeout") from error
         await self._send(b'{"type":"connection_ack"}')
         self._welcomed = True
         self._used = asyncio.get_running_loop().time()
+
+    async def _admit(self, payload: dict[str, Any]) -> None:
+        """Find out who it is: by the payload of connection_init, or else by the header of the handshake."""
+        header, address = asking(self._socket.scope)
+        credential = payload.get("Authorization", payload.get("authorization", header))
+        if not isinstance(credential, str | None):
+            raise Closed(4403, "Forbidden")
+        try:
+            self._context.caller = await self._view.access.caller(credential, address)
+        except Unauthenticated as error:
+            raise Closed(4403, "Forbidden") from error
+        except Refused as error:
+            raise Closed(WS_1013_TRY_AGAIN_LATER, str(error)) from error
 
     async def _next(self) -> Message:
         """The next message. Of a silent client a sign of life is asked, and an idle one is sent away."""

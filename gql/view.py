@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from http import HTTPStatus
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from strawberry.http.ides import get_graphql_ide_html
 from strawberry.types.execution import ExecutionResult
 
 from gql.admission import Admitted, admitted
+from gql.auth import Access, Caller, Unauthenticated, asking
 from gql.broadcast import Broadcasts
 from gql.context import Context, Resources
 from gql.errors import INTERNAL, Refused
@@ -48,10 +50,13 @@ PATH_HEADER = b"x-candleql-path"
 class GraphQLView:
     """An ASGI application. What is asked becomes a Request, is admitted, and is answered as its transport wants."""
 
-    def __init__(self, resources: Resources, limits: Limits, *, show_path: bool = False) -> None:
+    def __init__(
+        self, resources: Resources, limits: Limits, access: Access | None = None, *, show_path: bool = False
+    ) -> None:
         self.schema: Schema = schema
         self.resources = resources
         self.limits = limits
+        self.access = access or Access()
         self.broadcasts = Broadcasts()
         self.stopping = asyncio.Event()
         """When it is set, all streams of server-sent events end."""
@@ -82,21 +87,36 @@ class GraphQLView:
         if media_type is None:
             known = "application/graphql-response+json, application/json or text/event-stream"
             raise HTTPRefusal(HTTPStatus.NOT_ACCEPTABLE, f"Answers are {known}")
-        context = Context(self.resources)
         try:
+            context = Context(self.resources, await self.access.caller(*asking(scope)))
             operation = await admitted(self.schema, request, context)
             _check_transport(operation, scope["method"], accepted)
             if operation.kind is OperationType.SUBSCRIPTION:
-                await stream_of(payloads(self.schema, operation, context), self.stopping)(scope, receive, send)
+                events = self._while_valid(context.caller, payloads(self.schema, operation, context))
+                await stream_of(events, self.stopping)(scope, receive, send)
                 return
             result = await answered(self.schema, operation, context)
         except Refused as refused:
-            result = ExecutionResult(None, refused.errors)
+            context, result = Context(self.resources), ExecutionResult(None, refused.errors)
         if media_type is EVENTS and status_of(result, EVENTS) == HTTPStatus.OK:
             await stream_of(_once(printed(result)), self.stopping)(scope, receive, send)
             return
         shown = [(PATH_HEADER, str(context.path).encode())] if self._show_path else []
         await send_result(send, result, JSON if media_type is EVENTS else media_type, shown)
+
+    async def _while_valid(self, caller: Caller, following: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        """The payloads of a stream; an error is its last when its caller's credential comes to its end."""
+        async with aclosing(following):
+            while True:
+                try:
+                    async with self.access.while_valid(caller):
+                        payload = await anext(following, None)
+                except Unauthenticated as refused:
+                    yield printed(ExecutionResult(None, refused.errors))
+                    return
+                if payload is None:
+                    return
+                yield payload
 
 
 async def _request(scope: Scope, receive: Receive, content_type: bytes | None) -> Request:

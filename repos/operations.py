@@ -25,6 +25,7 @@ from repos.events import DatabaseHealth
 from repos.feed.bus import Bus
 from repos.gaps import GapRepository
 from repos.instruments import InstrumentRepository
+from repos.keys import KeyRepository
 from repos.market_data import MarketDataRepository
 from repos.migrations.upgrade import migrate
 from repos.raw_trades import RawTradeRepository
@@ -105,6 +106,7 @@ class DatabaseOperations:
         self.raw_trades = RawTradeRepository(self.engine, self.bus, self._log, self.tape)
         self.bots = BotRepository(self.engine, self.bus, self._log, self._wire)
         self.instruments = InstrumentRepository(self.engine, self.bus, self._log)
+        self.keys = KeyRepository(self.engine, self.bus, self._log)
         self._stats = StatsReader(self.engine, self.bus, self._log)
 
     async def __aenter__(self) -> Self:

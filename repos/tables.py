@@ -125,3 +125,21 @@ instruments = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("updated_at", _INSTANT, nullable=False, server_default=sa.func.now()),
 )
+
+KEY_ROLES = ("viewer", "trader", "collector", "admin")
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("sha256", sa.LargeBinary, nullable=False, unique=True),
+    sa.Column("created_at", _INSTANT, nullable=False, server_default=sa.func.now()),
+    sa.Column("expires_at", _INSTANT),
+    sa.Column("last_used_at", _INSTANT),
+    sa.Column("revoked_at", _INSTANT),
+    sa.CheckConstraint("role IN ('viewer', 'trader', 'collector', 'admin')", name="role"),
+    # The name of a revoked key is free again.
+    sa.Index("ix_api_keys_name", "name", unique=True, postgresql_where=sa.text("revoked_at IS NULL")),
+)

@@ -41,9 +41,9 @@ async def running(app, ws=Connection, **options: Any) -> AsyncIterator[str]:
 class Client:
     """GraphQL by POST to an application in this process."""
 
-    def __init__(self, app) -> None:
+    def __init__(self, app, **headers: str) -> None:
         transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
-        self.http = httpx2.AsyncClient(transport=transport, base_url="http://test", timeout=WAIT)
+        self.http = httpx2.AsyncClient(transport=transport, base_url="http://test", timeout=WAIT, headers=headers)
 
     async def __aenter__(self):
         return self
@@ -104,10 +104,10 @@ class Socket:
 
 
 @asynccontextmanager
-async def graphql_ws(address: str, **options: Any) -> AsyncIterator[Socket]:
-    """A websocket that was welcomed; options are those of websockets' connect."""
+async def graphql_ws(address: str, payload: Any = None, **options: Any) -> AsyncIterator[Socket]:
+    """A websocket that was welcomed; `payload` is that of its connection_init, options are those of connect()."""
     async with connect(f"ws://{address}/graphql", subprotocols=["graphql-transport-ws"], **options) as connection:
         client = Socket(connection)
-        await client.send(type="connection_init")
+        await client.send(type="connection_init", payload=payload)
         assert await client.receive() == {"type": "connection_ack"}
         yield client

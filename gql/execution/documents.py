@@ -6,6 +6,7 @@ from graphql import DocumentNode, GraphQLError, GraphQLSchema, OperationType, ge
 
 from gql.errors import PARSE_FAILED, RULES, VALIDATION_FAILED, Refused, refused
 from gql.execution.operation import NotCompiled, Operation
+from gql.execution.roots import RootField, root_fields_of
 
 MOST = 512
 """Documents."""
@@ -25,6 +26,7 @@ class Document:
         self._schema = schema
         self._operations: dict[str | None, Operation | NotCompiled] = {}
         self._kinds: dict[str | None, OperationType] = {}
+        self._root_fields: dict[str | None, frozenset[RootField]] = {}
 
     def kind(self, name: str | None) -> OperationType | None:
         """Of the operation of that name; None names the only one. None when there is no such operation."""
@@ -32,6 +34,14 @@ class Document:
         if kind is None and (operation := get_operation_ast(self.node, name)):
             kind = self._kinds[name] = operation.operation
         return kind
+
+    def root_fields(self, name: str | None) -> frozenset[RootField]:
+        """What an operation asks for, by the name that kind() knows it by."""
+        found = self._root_fields.get(name)
+        if found is None:
+            operation = get_operation_ast(self.node, name)
+            found = self._root_fields[name] = root_fields_of(self.node, [operation] if operation else [])
+        return found
 
     def operation(self, name: str | None) -> Operation:
         """The query of that name; None names the only one.

@@ -1,0 +1,34 @@
+"""What all commands share: how one begins, runs and speaks."""
+
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from candleql.settings import Settings, read_settings
+
+T = TypeVar("T")
+out = Console(highlight=False, soft_wrap=True)
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the embedded PostgreSQL; wins over DATABASE_URL. Default: the user's data folder."),
+]
+
+
+def begin() -> Settings:
+    """The settings, with the log as they want it."""
+    from candleql.logs import configure_logs
+
+    settings = read_settings()
+    configure_logs(settings.log_level, settings.log_format)
+    return settings
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work to its end."""
+    import uvloop
+
+    return uvloop.run(work)
