@@ -24,9 +24,11 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from bench.cores import pin
 from candleql.server import settle
+from gql.admission import Gate
 from gql.app import create_app
 from gql.context import Context, Resources
 from gql.frames import Connection
+from gql.limits import Limits
 from gql.schema import schema
 from repos.domain import Candle, Origin, Series, Timeframe
 from repos.feed.hub import Feed
@@ -82,10 +84,10 @@ async def _raw(topics: int) -> None:
 async def _ours(topics: int, url: str, *, stock: bool) -> None:
     async with DatabaseOperations(url) as db, Feed(db) as feed:
         timeout = timedelta(minutes=1)
-        app = create_app(db, feed, collected=(), bot_heartbeat_timeout=timeout)
+        app = create_app(db, feed, collected=(), bot_heartbeat_timeout=timeout, limits=Limits(points_a_minute=0))
         if stock:
             view = _Stock(schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL])
-            view.resources = Resources(db, feed, (), timeout)
+            view.resources = Resources(db, feed, (), timeout, Gate(schema))
             app = Starlette(routes=[WebSocketRoute("/graphql", view)])
         else:
             settle()

@@ -19,6 +19,7 @@ from candleql.logs import configure_logs
 from candleql.server import settle
 from gql.app import create_app
 from gql.frames import Connection
+from gql.limits import Limits
 from repos.feed.hub import Feed
 from repos.feed.receiver import HOT_CANDLES
 from repos.operations import DatabaseOperations
@@ -30,7 +31,8 @@ async def _serve(name: str, url: str) -> None:
         if name in ("ours", "cold"):
             db = await stack.enter_async_context(DatabaseOperations(url))
             feed = await stack.enter_async_context(Feed(db, hot_candles=HOT_CANDLES if name == "ours" else 0))
-            app = create_app(db, feed, collected=(), bot_heartbeat_timeout=timedelta(seconds=60), show_path=True)
+            patience, unlimited = timedelta(seconds=60), Limits(points_a_minute=0)
+            app = create_app(db, feed, collected=(), bot_heartbeat_timeout=patience, show_path=True, limits=unlimited)
             settle()
         elif name == "floor":
             app = floor(await stack.enter_async_context(asyncpg.create_pool(url, min_size=1, max_size=20)))

@@ -11,10 +11,15 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
+from gql.admission import Gate
 from gql.context import Resources
 from gql.errors import INTERNAL
 from gql.http import is_plain
+from gql.limits import Limits
 from gql.metrics import Metrics
+from gql.rate import MEMORY
+from gql.schema import schema
+from gql.trusted import TrustedDocuments
 from gql.view import GraphQLView, json_response, refusal
 from repos.domain import Series
 from repos.feed.hub import Feed
@@ -50,14 +55,22 @@ def create_app(
     collected: Collection[Series],
     bot_heartbeat_timeout: timedelta,
     show_path: bool = False,
+    limits: Limits | None = None,
+    trusted: TrustedDocuments | None = None,
+    rate_storage: str = MEMORY,
 ) -> Starlette:
     """The application over an open database and a running feed, which stay their maker's to close.
 
     `collected` are the series that collectors are configured to follow: markets shows them before their first candle.
     `show_path` adds the header x-candleql-path to answers, for benchmarks and tests: whether a compiled operation
-    answered ("fast"), or the reason why not.
+    answered ("fast"), or the reason why not. `limits`, `trusted` and `rate_storage` say what is admitted
+    (gql.admission.Gate).
+
+    Raises:
+        limits.errors.ConfigurationError: There is no such storage.
     """
-    graphql = GraphQLView(Resources(db, feed, frozenset(collected), bot_heartbeat_timeout), show_path=show_path)
+    gate = Gate(schema, limits, trusted, rate_storage)
+    graphql = GraphQLView(Resources(db, feed, frozenset(collected), bot_heartbeat_timeout, gate), show_path=show_path)
 
     async def ready(_: Request) -> Response:
         answers = await db.health_check()

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import strawberry
 from starlette.status import WS_1013_TRY_AGAIN_LATER
@@ -16,6 +16,9 @@ from repos.domain import Instrument, Series
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
 from repos.stored import StoredCandle
+
+if TYPE_CHECKING:
+    from gql.admission import Admitted, Gate
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -32,6 +35,7 @@ class Resources:
     feed: Feed
     collected: Collection[Series]
     bot_heartbeat_timeout: timedelta
+    gate: "Gate"
 
 
 @dataclass(slots=True)
@@ -43,6 +47,10 @@ class Context:
 
     resources: Resources
     websocket: WebSocket | None = None
+    payer: str = ""
+    """Whose account operations are charged to."""
+    admitted: "Admitted | None" = None
+    """The operation that graphql-core is to run."""
     path: Path = field(default_factory=Path)
     _loaders: dict[str, DataLoader[Any, Any]] = field(default_factory=dict)
 

@@ -1,21 +1,26 @@
 """The common case of GraphQL over HTTP, POST of JSON for JSON, with nothing between socket and operation."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import orjson
+from graphql import GraphQLError
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 from strawberry.types.execution import ExecutionResult
+
+from gql.errors import BAD_USER_INPUT, COST_LIMIT_EXCEEDED, FORBIDDEN, RATE_LIMITED
 
 
 class Request(msgspec.Struct, rename="camel"):
     """What a client asks, over whatever transport."""
 
-    query: str
+    query: str | None = None
     operation_name: str | None = None
     variables: dict[str, Any] | None = None
     extensions: dict[str, Any] | None = None
+    document_id: str | None = None
 
 
 # msgspec keeps integers of any length, where orjson would make floats of them: a Decimal may have 38 digits.
@@ -79,9 +84,27 @@ def printed(result: ExecutionResult) -> bytes:
     return orjson.dumps(content)
 
 
-async def send_json(send: Send, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-    """A whole response of status 200."""
+_STATUSES = {BAD_USER_INPUT: 400, COST_LIMIT_EXCEEDED: 400, FORBIDDEN: 403, RATE_LIMITED: 429}
+
+
+def status_of(errors: Sequence[GraphQLError]) -> int:
+    """The status of an answer to an operation that was refused."""
+    return _STATUSES.get(_extension(errors, "code"), 200)
+
+
+def status_headers(errors: Sequence[GraphQLError]) -> list[tuple[bytes, bytes]]:
+    """What goes with that status."""
+    seconds = _extension(errors, "retryAfter")
+    return [] if seconds is None else [(b"retry-after", b"%d" % seconds)]
+
+
+def _extension(errors: Sequence[GraphQLError], name: str) -> Any:
+    return (errors[0].extensions or {}).get(name)
+
+
+async def send_json(send: Send, body: bytes, headers: list[tuple[bytes, bytes]], status: int = 200) -> None:
+    """A whole response."""
     length = (b"content-length", b"%d" % len(body))
     start = [(b"content-type", b"application/json"), length, *headers]
-    await send({"type": "http.response.start", "status": 200, "headers": start})
+    await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": body})

@@ -11,7 +11,6 @@ from graphql import (
     OperationType,
     create_source_event_stream,
     execute_subscription_event,
-    get_operation_ast,
 )
 from graphql.execution import Executor
 from graphql.execution.collect_fields import collect_fields
@@ -19,9 +18,10 @@ from graphql.pyutils import Path
 from strawberry import Info, Schema
 from strawberry.types.execution import ExecutionResult
 
+from gql.admission import Admitted
 from gql.context import Context, Resources
 from gql.errors import presentable
-from gql.execution.documents import Document, documents
+from gql.execution.documents import Document
 from gql.execution.paths import totals
 from gql.execution.projection import Later, Project, projected, projection
 from gql.execution.shape import NotProjectable, shape_of
@@ -85,16 +85,17 @@ class Selection:
 
 
 def selected(
-    schema: Schema, query: str, variables: dict[str, Any] | None, operation_name: str | None, context: Context
+    schema: Schema, asked: Admitted, context: Context
 ) -> tuple[Selection, Reading[Any] | AsyncGenerator[Any, None], Info[Context, None]] | None:
     """What a subscription selects of its events; the events, which have not begun; and what resolvers may ask for.
 
-    None for any other operation, for one with a mistake in it, and for what can't be projected.
+    None for any other operation, for one with a mistake in its variables, and for what can't be projected.
     """
-    document = documents.get(schema._schema, query)  # noqa: SLF001
-    operation = document and get_operation_ast(document.node, operation_name)
-    if document is None or operation is None or operation.operation is not OperationType.SUBSCRIPTION:
+    if asked.kind is not OperationType.SUBSCRIPTION:
         return None
+    document, variables = asked.document, asked.variables
+    operation = asked.operation.node
+    operation_name = asked.operation.name
     executor = _executor(schema, document, operation_name, variables, context)
     if not isinstance(executor, Executor):
         return None

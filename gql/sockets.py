@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from json import JSONDecodeError
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -16,9 +17,10 @@ from strawberry import Schema
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.types.execution import ExecutionResult, PreExecutionError
 
+from gql.admission import Admitted, admitted
 from gql.broadcast import Member, next_text
 from gql.context import Context
-from gql.errors import RATE_LIMITED, presentable
+from gql.errors import RATE_LIMITED, Refused, presentable
 from gql.frames import connection_of
 from gql.http import Request, printed
 from gql.selection import Selection, selected
@@ -59,7 +61,7 @@ class Complete(msgspec.Struct, tag="complete"):
 Message = Init | Ping | Pong | Subscribe | Complete
 
 
-class Refused(Exception):
+class Closed(Exception):
     """What the client did ends the connection, with this code and reason."""
 
     def __init__(self, code: int, reason: str) -> None:
@@ -95,8 +97,8 @@ class Conversation:
             await self._welcome()
             while True:
                 await self._hear(await self._receive())
-        except Refused as refused:
-            await self._close(refused.code, refused.reason)
+        except Closed as closed:
+            await self._close(closed.code, closed.reason)
         except WebSocketDisconnect:
             pass
         finally:
@@ -112,7 +114,7 @@ class Conversation:
                 while not isinstance(message := await self._receive(), Init):
                     await self._hear(message)
         except TimeoutError as error:
-            raise Refused(4408, "Connection initialisation timeout") from error
+            raise Closed(4408, "Connection initialisation timeout") from error
         await self._send(b'{"type":"connection_ack"}')
         self._welcomed = True
 
@@ -124,18 +126,18 @@ class Conversation:
             raise WebSocketDisconnect(received.get("code", 1000))
         text = received.get("text")
         if text is None:
-            raise Refused(4400, "A message must be text")
+            raise Closed(4400, "A message must be text")
         try:
             return cast("Message", msgspec.convert(self._view.decode_json(text), Message))
         except JSONDecodeError as error:
-            raise Refused(4400, "A message must be JSON") from error
+            raise Closed(4400, "A message must be JSON") from error
         except msgspec.ValidationError as error:
-            raise Refused(4400, f"Malformed message: {error}") from error
+            raise Closed(4400, f"Malformed message: {error}") from error
 
     async def _hear(self, message: Message) -> None:
         match message:
             case Init():
-                raise Refused(4429, "Too many initialisation requests")
+                raise Closed(4429, "Too many initialisation requests")
             case Ping():
                 await self._send(b'{"type":"pong"}')
             case Subscribe(id=name, payload=request):
@@ -145,9 +147,9 @@ class Conversation:
 
     async def _subscribe(self, name: str, request: Request) -> None:
         if not self._welcomed:
-            raise Refused(4401, "Unauthorized")
+            raise Closed(4401, "Unauthorized")
         if name in self._operations:
-            raise Refused(4409, f"Subscriber for {name} already exists")
+            raise Closed(4409, f"Subscriber for {name} already exists")
         if len(self._operations) >= self._most_operations:
             error = GraphQLError("Too many operations on this connection", extensions={"code": RATE_LIMITED})
             await self._send_errors(name, [error])
@@ -156,12 +158,13 @@ class Conversation:
 
     async def _operate(self, name: str, request: Request) -> None:
         async with self._telling(name):
-            arguments = (request.query, request.variables, request.operation_name)
-            found = selected(cast("Schema", self._view.schema), *arguments, self._context)
+            asked = await admitted(request, self._context)
+            context = replace(self._context, admitted=asked)
+            found = selected(cast("Schema", self._view.schema), asked, context)
             if found is None:
-                result = await self._view.compiled(*arguments, self._context)
+                result = await self._view.compiled(asked, context)
                 if result is None:
-                    await self._stream(name, request)
+                    await self._stream(name, context, asked)
                     return
                 await self._send(next_text(name, printed(result)))
                 await self._complete(name)
@@ -198,17 +201,15 @@ class Conversation:
             for event in await reading.next():
                 await self._send(next_text(name, selection.payload(event)))
 
-    async def _stream(self, name: str, request: Request) -> None:
+    async def _stream(self, name: str, context: Context, asked: Admitted) -> None:
         """Run any other operation, and whatever has a mistake in it, Strawberry's way."""
         results = await self._view.schema.stream(
-            request.query, request.variables, self._context, operation_name=request.operation_name
+            asked.document.text, asked.variables, context, operation_name=asked.operation.name
         )
         async with aclosing(results):
             async for result in results:
                 if isinstance(result, PreExecutionError):
-                    del self._operations[name]
-                    await self._send_errors(name, result.errors or [])
-                    return
+                    raise Refused(*(result.errors or []))
                 await self._send(next_text(name, printed(cast("ExecutionResult", result))))
         await self._complete(name)
 
@@ -217,6 +218,9 @@ class Conversation:
         """Tell the client how the operation failed, if it does and the client is still there."""
         try:
             yield
+        except Refused as refused:
+            self._operations.pop(name, None)
+            await self._send_errors(name, refused.errors)
         except MailboxOverflow:
             await self._close(WS_1013_TRY_AGAIN_LATER, "Too slow; resume from the last cursor")
         except WebSocketDisconnect:

@@ -13,14 +13,12 @@ from gql.context import Context, Info
 from gql.cursors import TapeCursor, decoded, live_position
 from gql.errors import inside
 from gql.inputs import SeriesInput
+from gql.limits import MOST_SERIES, MOST_SNAPSHOT
 from gql.status import Health
 from repos import events
 from repos.domain import Series, label
 from repos.errors import MailboxOverflow
 from repos.feed.reading import Reading
-
-MOST_SNAPSHOT = 1_000
-MOST_SERIES = 200
 
 T = TypeVar("T")
 

@@ -1,30 +1,34 @@
 """Strawberry's view of HTTP, server-sent events and graphql-transport-ws, where ours differs."""
 
 import json
+from collections.abc import AsyncGenerator, Coroutine
+from dataclasses import replace
 from typing import Any, NoReturn, cast
 
 import orjson
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
+from graphql import OperationType
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
-from strawberry.exceptions import MissingQueryError
 from strawberry.http import GraphQLRequestData
-from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types.execution import ExecutionResult
-from strawberry.types.graphql import OperationType
+from strawberry.types.graphql import OperationType as HTTPOperationType
 
+from gql.admission import Admitted, admitted
 from gql.broadcast import Broadcasts
 from gql.context import Context, Resources
-from gql.errors import BAD_USER_INPUT
-from gql.execution.documents import documents
+from gql.deadline import Late
+from gql.errors import BAD_USER_INPUT, Refused, refused
 from gql.execution.operation import NotCompiled
-from gql.http import body_of, printed, replayed, request_of, send_json
-from gql.schema import Schema, schema
+from gql.http import Request as GraphQLRequest
+from gql.http import body_of, printed, replayed, request_of, send_json, status_headers, status_of
 from gql.sockets import Conversation
+from repos.errors import DatabaseUnavailable
 
 PATH_HEADER = b"x-candleql-path"
 _CONTEXT = "candleql.context"
@@ -43,7 +47,9 @@ class GraphQLView(GraphQL[Context, None]):
     graphql_transport_ws_handler_class = Conversation  # type: ignore[assignment]  # ours shares executions
 
     def __init__(self, resources: Resources, *, show_path: bool = False) -> None:
-        super().__init__(schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL])
+        super().__init__(
+            resources.gate.schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL]
+        )
         self._resources = resources
         self._show_path = show_path
         self.broadcasts = Broadcasts()
@@ -65,34 +71,81 @@ class GraphQLView(GraphQL[Context, None]):
             ClientDisconnect: The client went away.
         """
         body = await body_of(receive)
-        context = scope[_CONTEXT] = Context(self._resources)
+        context = scope[_CONTEXT] = Context(self._resources, payer=_address(scope))
         request = request_of(body)
-        result = request and await self.compiled(request.query, request.variables, request.operation_name, context)
-        if not result:
+        if request is None:
             return replayed(body, receive)
-        shown = [(PATH_HEADER, str(context.path).encode())] if self._show_path else []
-        await send_json(send, printed(result), shown)
+        try:
+            context.admitted = await admitted(request, context)
+            result = await self.compiled(context.admitted, context)
+        except Refused as refused:
+            shown = [*status_headers(refused.errors), *self._path_header(context)]
+            await send_json(send, printed(ExecutionResult(None, refused.errors)), shown, status_of(refused.errors))
+            return None
+        if result is None:
+            return replayed(body, receive)
+        result.extensions = {"cost": context.admitted.cost}
+        await send_json(send, printed(result), self._path_header(context))
         return None
 
-    async def compiled(
-        self, query: str, variables: dict[str, Any] | None, operation_name: str | None, context: Context
-    ) -> ExecutionResult | None:
-        """The answer of a compiled operation; None when Strawberry and graphql-core are to answer."""
-        document = documents.get(cast("Schema", self.schema)._schema, query)  # noqa: SLF001
-        if document is None:
-            return None
+    def _path_header(self, context: Context) -> list[tuple[bytes, bytes]]:
+        return [(PATH_HEADER, str(context.path).encode())] if self._show_path else []
+
+    async def compiled(self, asked: Admitted, context: Context) -> ExecutionResult | None:
+        """The answer of a compiled operation; None when Strawberry and graphql-core are to answer.
+
+        Raises:
+            Refused: It took too long.
+        """
         try:
-            result = await document.operation(operation_name).answer(context, variables or {})
+            result = await self._in_time(asked.operation.compiled().answer(context, asked.variables))
         except NotCompiled as reason:
             context.path.fell_back(str(reason))
             return None
         context.path.fast()
         return result
 
+    async def _in_time(self, work: Coroutine[Any, Any, ExecutionResult]) -> ExecutionResult:
+        deadline = self._resources.gate.deadline
+        try:
+            return await deadline.kept(work)
+        except Late as late:
+            message = f"The operation was ended: it took longer than {deadline.seconds:g} s"
+            raise refused(DatabaseUnavailable.code, message) from late
+
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:  # noqa: ARG002
         if isinstance(request, WebSocket):
-            return Context(self._resources, request)
-        return cast("Context", request.scope.get(_CONTEXT)) or Context(self._resources)
+            return Context(self._resources, request, _address(request.scope))
+        return cast("Context", request.scope.get(_CONTEXT)) or Context(self._resources, payer=_address(request.scope))
+
+    async def execute_operation(
+        self,
+        request: Request,
+        request_adapter: AsyncHTTPRequestAdapter,
+        request_data: Any,
+        context: Context,
+        root_value: None,
+        sub_response: Response,
+    ) -> Any:
+        streams = self._get_stream_transport(request_data.protocol) is not None
+        result: Any = None
+        try:
+            if context.admitted is None:
+                context.admitted = await admitted(await _request_of(request_adapter, request_data), context)
+            asked = context.admitted
+            if streams and asked.kind is OperationType.QUERY:
+                result = await self.compiled(asked, context)
+            if result is None:
+                # Where only a hash was sent, Strawberry wants a text all the same.
+                known = replace(request_data, query=asked.document.text)
+                return await super().execute_operation(
+                    request, request_adapter, known, context, root_value, sub_response
+                )
+        except Refused as error:
+            result = ExecutionResult(None, error.errors)
+            sub_response.status_code = status_of(error.errors)
+            sub_response.headers.update({key.decode(): text.decode() for key, text in status_headers(error.errors)})
+        return _only(result) if streams else result
 
     async def execute_single(
         self,
@@ -103,33 +156,33 @@ class GraphQLView(GraphQL[Context, None]):
         root_value: None,
         request_data: GraphQLRequestData,
     ) -> ExecutionResult:
+        asked = cast("Admitted", context.admitted)
         # Strawberry would execute a subscription as if it were a query, and fail for want of a result.
-        query, variables, name = request_data.query, request_data.variables, request_data.operation_name
-        if query and context.path.reason is None and (result := await self.compiled(query, variables, name, context)):
-            return self._with_path(result, sub_response, context)
-        allowed = OperationType.from_http(request_adapter.method) - {OperationType.SUBSCRIPTION}
+        result = await self.compiled(asked, context) if context.path.reason is None else None
+        if result is not None:
+            return self._shown(result, asked, sub_response, context)
+        allowed = HTTPOperationType.from_http(request_adapter.method) - {HTTPOperationType.SUBSCRIPTION}
         try:
-            result = await self.schema.execute(
-                query,
-                variable_values=variables,
-                context_value=context,
-                root_value=root_value,
-                operation_name=name,
-                allowed_operation_types=allowed,
-                operation_extensions=request_data.extensions,
+            result = await self._in_time(
+                self.schema.execute(
+                    request_data.query,
+                    variable_values=asked.variables,
+                    context_value=context,
+                    root_value=root_value,
+                    operation_name=request_data.operation_name,
+                    allowed_operation_types=allowed,
+                    operation_extensions=request_data.extensions,
+                )
             )
-        except MissingQueryError as error:
-            raise HTTPException(400, "The request has no query") from error
-        except CannotGetOperationTypeError as error:
-            raise HTTPException(400, error.as_http_error_reason()) from error
         except InvalidOperationTypeError as error:
             reason = error.as_http_error_reason(request_adapter.method)
-            if error.operation_type is OperationType.SUBSCRIPTION:
+            if error.operation_type is HTTPOperationType.SUBSCRIPTION:
                 reason = "A subscription wants a websocket (graphql-transport-ws) or Accept: text/event-stream"
             raise HTTPException(400, reason) from error
-        return self._with_path(result, sub_response, context)
+        return self._shown(result, asked, sub_response, context)
 
-    def _with_path(self, result: ExecutionResult, response: Response, context: Context) -> ExecutionResult:
+    def _shown(self, result: ExecutionResult, asked: Admitted, response: Response, context: Context) -> ExecutionResult:
+        result.extensions = {"cost": asked.cost}
         if self._show_path:
             response.headers[PATH_HEADER.decode()] = str(context.path)
         return result
@@ -155,6 +208,22 @@ class GraphQLView(GraphQL[Context, None]):
             return json.loads(data, parse_constant=_no_number)
         except (ValueError, RecursionError) as error:
             raise json.JSONDecodeError("malformed", "", 0) from error
+
+
+def _address(scope: Scope) -> str:
+    return scope["client"][0] if scope.get("client") else ""
+
+
+async def _request_of(adapter: AsyncHTTPRequestAdapter, data: GraphQLRequestData) -> GraphQLRequest:
+    if adapter.method == "POST" and (request := request_of(await adapter.get_body())):
+        return request
+    document_id = adapter.query_params.get("documentId")
+    name = data.operation_name or None
+    return GraphQLRequest(data.query, name, data.variables, data.extensions, document_id)
+
+
+async def _only(result: ExecutionResult) -> AsyncGenerator[ExecutionResult, None]:
+    yield result
 
 
 def _no_number(text: str) -> NoReturn:

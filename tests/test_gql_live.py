@@ -14,6 +14,7 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 from websockets.asyncio.client import connect
 
+from gql.admission import Gate
 from gql.context import Context, Resources
 from gql.execution.documents import KnownDocuments
 from gql.scalars import SCALARS
@@ -385,13 +386,13 @@ class Nothing:
 @pytest.fixture
 async def faulty(db, feed, app):
     """The address of a server whose subscriptions fail after their first event."""
-    view = GraphQLView(Resources(db, feed, frozenset(), timedelta(seconds=60)))
-    view.schema = Schema(
+    faulty = Schema(
         query=Nothing,
         subscription=Faulty,
         extensions=[KnownDocuments],
         config=StrawberryConfig(scalar_map=SCALARS),
     )
+    view = GraphQLView(Resources(db, feed, frozenset(), timedelta(seconds=60), Gate(faulty)))
     for route in app.routes[:2]:
         route.app = view
     async with running(app) as address:
@@ -424,7 +425,7 @@ async def test_a_reader_that_is_too_slow_is_closed_with_1013(faulty, http):
 
 
 async def test_a_long_subscription_keeps_nothing_of_its_events(db, feed):
-    context = Context(Resources(db, feed, frozenset(), timedelta(seconds=60)))
+    context = Context(Resources(db, feed, frozenset(), timedelta(seconds=60), Gate(schema)))
     async with aclosing(await schema.stream(CANDLES, {"snapshot": 0}, context)) as stream:
         following = asyncio.create_task(anext(stream))
         await until_followed(feed, by=1)

@@ -7,8 +7,11 @@ import pytest
 import strawberry
 from strawberry.scalars import JSON
 from strawberry.schema.config import StrawberryConfig
+from strawberry.types.execution import ExecutionResult
 
-from gql.execution.documents import KnownDocuments
+from gql.errors import Refused
+from gql.execution.documents import Documents
+from gql.limits import Limits
 from gql.scalars import SCALARS, BigInt
 from gql.schema import Schema
 from repos.domain import Timeframe
@@ -42,16 +45,25 @@ class Echo:
         return datetime(2024, 1, 1, 12, 0, 0, 999, tzinfo=timezone(timedelta(hours=9)))
 
 
-ECHO = Schema(query=Echo, extensions=[KnownDocuments], config=StrawberryConfig(scalar_map=SCALARS))
+ECHO = Schema(query=Echo, config=StrawberryConfig(scalar_map=SCALARS))
+DOCUMENTS = Documents(ECHO._schema, Limits(tokens=10_000))
 TYPES = {"decimal": "Decimal", "instant": "DateTime", "timeframe": "Timeframe", "json": "JSON"}
 
 
 def asked(field, literal):
-    return ECHO.execute_sync(f"{{ {field}(value: {literal}) }}")
+    return ran(f"{{ {field}(value: {literal}) }}")
 
 
 def sent(field, value):
-    return ECHO.execute_sync(f"query ($x: {TYPES[field]}!) {{ {field}(value: $x) }}", {"x": value})
+    return ran(f"query ($x: {TYPES[field]}!) {{ {field}(value: $x) }}", {"x": value})
+
+
+def ran(query, variables=None):
+    try:
+        DOCUMENTS.read(query)
+    except Refused as refused:
+        return ExecutionResult(None, refused.errors)
+    return ECHO.execute_sync(query, variables)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,25 @@
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, parse, validate
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    OperationDefinitionNode,
+    parse,
+    validate,
+)
 from strawberry.extensions import SchemaExtension
 
-from gql.errors import RULES, VALIDATION_FAILED
+from gql.context import Context
+from gql.cost import Costs
+from gql.errors import BAD_USER_INPUT, PARSE_FAILED, VALIDATION_FAILED, Refused, refused
+from gql.execution.fields import fragments_of, grouped
 from gql.execution.operation import NotCompiled, Operation
+from gql.limits import Limits
+from gql.rules import broken, introspecting
+from gql.validation import RULES
 
 MOST = 512
 """Documents."""
@@ -17,100 +31,139 @@ MOST_TEXT = 131_072
 """Characters of all documents together: some 40 MB of trees at worst."""
 _MOST_OPERATIONS = 16
 """Of one document, that are kept compiled."""
+_MOST_ERRORS = 20
+"""That are looked for in a document; to word one can take a tenth of a millisecond."""
+
+
+class Chosen:
+    """One operation of a valid document."""
+
+    def __init__(self, schema: GraphQLSchema, document: DocumentNode, node: OperationDefinitionNode) -> None:
+        self.node = node
+        self.name = None if node.name is None else node.name.value
+        self.kind = node.operation
+        found = grouped([node.selection_set], fragments_of(document)).values()
+        self.fields = sorted({nodes[0].name.value for nodes in found})
+        """The names of the root fields that it asks for."""
+        self.costs = Costs(schema, document, node)
+        self._compiled: Operation | NotCompiled
+        try:
+            self._compiled = Operation(schema, document, self.name)
+        except NotCompiled as reason:
+            self._compiled = reason
+
+    def compiled(self) -> Operation:
+        """The query that it is.
+
+        Raises:
+            NotCompiled: It is none.
+        """
+        if isinstance(self._compiled, NotCompiled):
+            raise self._compiled
+        return self._compiled
 
 
 class Document:
     """A valid document and its operations."""
 
-    def __init__(self, schema: GraphQLSchema, node: DocumentNode) -> None:
+    def __init__(self, schema: GraphQLSchema, text: str, node: DocumentNode) -> None:
+        self.text = text
         self.node = node
         self._schema = schema
-        self._operations: dict[str | None, Operation | NotCompiled] = {}
+        self._chosen: dict[str | None, Chosen] = {}
 
-    def operation(self, name: str | None) -> Operation:
-        """The query of that name; None names the only one.
+    def choose(self, name: str | None) -> Chosen:
+        """The operation of that name; None names the only one.
 
         Raises:
-            NotCompiled: There is no such query.
+            Refused: There is no such operation, or no only one.
         """
-        found = self._operations.get(name)
+        found = self._chosen.get(name)
         if found is None:
-            if len(self._operations) >= _MOST_OPERATIONS:
-                self._operations.clear()
-            try:
-                found = Operation(self._schema, self.node, name)
-            except NotCompiled as reason:
-                found = reason
-            self._operations[name] = found
-        if isinstance(found, NotCompiled):
-            raise found
+            if len(self._chosen) >= _MOST_OPERATIONS:
+                self._chosen.clear()
+            found = self._chosen[name] = Chosen(self._schema, self.node, self._named(name))
         return found
+
+    def _named(self, name: str | None) -> OperationDefinitionNode:
+        operations = [node for node in self.node.definitions if isinstance(node, OperationDefinitionNode)]
+        if name is not None:
+            operations = [node for node in operations if node.name is not None and node.name.value == name]
+        if len(operations) == 1:
+            return operations[0]
+        if name is not None:
+            raise refused(BAD_USER_INPUT, f"operationName: the document has no operation {name[:80]!a}")
+        raise refused(BAD_USER_INPUT, "operationName is missing: the document has several operations")
 
 
 class Documents:
-    """Valid documents by schema and text, the least recently used forgotten first. What is not valid is never kept."""
+    """Valid documents by their text, the least recently used forgotten first. What is not valid is never kept."""
 
-    def __init__(self) -> None:
-        self._documents: OrderedDict[tuple[GraphQLSchema, str], Document] = OrderedDict()
+    def __init__(self, schema: GraphQLSchema, limits: Limits) -> None:
+        self._schema = schema
+        self._limits = limits
+        self._documents: OrderedDict[str, Document] = OrderedDict()
         self._length = 0
-        self._invalid: tuple[GraphQLSchema, str] | None = None
-        """The last one with mistakes, which will be looked for again while it is answered."""
 
-    def get(self, schema: GraphQLSchema, text: str) -> Document | None:
-        """The document of `text`; None when it has mistakes, which Strawberry will find and word."""
-        document = self._documents.get((schema, text))
+    def known(self, text: str) -> Document | None:
+        """The document of `text`, if it is remembered."""
+        document = self._documents.get(text)
         if document is not None:
-            self._documents.move_to_end((schema, text))
-            return document
-        node = None if self._invalid == (schema, text) else _valid(schema, text)
-        if node is None:
-            self._invalid = schema, text
-            return None
-        document = Document(schema, node)
-        self._keep(schema, text, document)
+            self._documents.move_to_end(text)
         return document
 
-    def _keep(self, schema: GraphQLSchema, text: str, document: Document) -> None:
+    def read(self, text: str) -> Document:
+        """The document of `text`.
+
+        Raises:
+            Refused: It is beyond the limits, or has mistakes.
+        """
+        limits = self._limits
+        if len(text) > limits.characters:
+            raise refused(
+                VALIDATION_FAILED,
+                f"The document has {len(text):,} characters; at most {limits.characters:,} are allowed.",
+            )
+        try:
+            node = parse(text, max_lexical_tokens=limits.tokens)
+        except GraphQLSyntaxError as error:
+            raise Refused(coded(error, PARSE_FAILED)) from error
+        except GraphQLError as error:  # it is nested too deeply for the parser
+            raise refused(PARSE_FAILED, error.message) from error
+        if not any(isinstance(definition, OperationDefinitionNode) for definition in node.definitions):
+            raise refused(BAD_USER_INPUT, "The document has no operation")
+        errors = list(broken(node, limits))
+        if not limits.introspection:
+            errors += introspecting(node)
+        errors = errors or validate(self._schema, node, RULES, _MOST_ERRORS, hide_suggestions=not limits.introspection)
+        if errors:
+            raise Refused(*(coded(error, VALIDATION_FAILED) for error in errors))
+        document = Document(self._schema, text, node)
+        self._keep(text, document)
+        return document
+
+    def _keep(self, text: str, document: Document) -> None:
         if len(text) > LONGEST:
             return
-        self._documents[schema, text] = document
+        self._documents[text] = document
         self._length += len(text)
         while len(self._documents) > MOST or self._length > MOST_TEXT:
-            (_, oldest), _ = self._documents.popitem(last=False)
+            oldest, _ = self._documents.popitem(last=False)
             self._length -= len(oldest)
 
 
-def _valid(schema: GraphQLSchema, text: str) -> DocumentNode | None:
-    try:
-        node = parse(text)
-    except (GraphQLError, RecursionError):
-        return None
-    return None if validate(schema, node, RULES) else node
-
-
-documents = Documents()
+def coded(error: GraphQLError, code: str) -> GraphQLError:
+    """`error` with this code, unless it has one."""
+    error.extensions = {"code": code, **(error.extensions or {})}
+    return error
 
 
 class KnownDocuments(SchemaExtension):
-    """Gives Strawberry the documents that are known, and marks what validation finds in the others.
-
-    Only here is it known that an error comes from validation. Parsing those stays Strawberry's: a syntax error raised
-    in a hook would end a websocket's operation without a word.
-    """
-
-    _known = False
+    """Gives Strawberry the document that was admitted."""
 
     def on_parse(self) -> Iterator[None]:
-        context = self.execution_context
-        document = documents.get(context.schema._schema, context.query or "")  # noqa: SLF001
-        if document is not None:
-            context.graphql_document = document.node
-            self._known = True
+        execution = self.execution_context
+        if isinstance(execution.context, Context) and execution.context.admitted is not None:
+            execution.graphql_document = execution.context.admitted.document.node
+            execution.validation_rules = ()
         yield
-
-    def on_validate(self) -> Iterator[None]:
-        context = self.execution_context
-        context.validation_rules = () if self._known else RULES
-        yield
-        for error in context.pre_execution_errors or ():
-            error.extensions = {"code": VALIDATION_FAILED, **(error.extensions or {})}
