@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import uvicorn
+from limits.errors import ConfigurationError
 
 from candleql.collecting import collectors
 from candleql.demo import Demo
@@ -42,8 +43,15 @@ def database(settings: Settings, data_dir: Path | None) -> DatabaseOperations:
     """The database that the user means: an explicit folder, else the environment's, else the default folder."""
     url = settings.url
     if data_dir is None and url is not None:
-        return DatabaseOperations(url, listen_url=settings.database_listen_url, log_sql=settings.debug)
-    return DatabaseOperations(EmbeddedPostgres(data_dir or default_data_dir(os.environ)), log_sql=settings.debug)
+        return DatabaseOperations(
+            url,
+            listen_url=settings.database_listen_url,
+            log_sql=settings.debug,
+            # A transaction pooler, told by its own URL for LISTEN, refuses connections that bring settings along.
+            read_timeout=None if settings.database_listen_url else settings.query_timeout,
+        )
+    embedded = EmbeddedPostgres(data_dir or default_data_dir(os.environ))
+    return DatabaseOperations(embedded, log_sql=settings.debug, read_timeout=settings.query_timeout)
 
 
 class _Server(uvicorn.Server):
@@ -87,7 +95,9 @@ async def serve(
 
     Raises:
         DatabaseUnavailable: The database can't be used at the start.
+        UserError: A setting can't be used.
     """
+    trusted = settings.trusted()
     series = {Series("okx", pair.symbol, timeframe) for pair in pairs for timeframe in pair.timeframes}
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -97,7 +107,18 @@ async def serve(
             rest_url, ws_url = await stack.enter_async_context(demo.exchange())
         await stack.enter_async_context(db)
         feed = await stack.enter_async_context(Feed(db, settings.bot_timeout, settings.hot_candles))
-        app = create_app(db, feed, collected=series, bot_heartbeat_timeout=settings.bot_timeout)
+        try:
+            app = create_app(
+                db,
+                feed,
+                collected=series,
+                bot_heartbeat_timeout=settings.bot_timeout,
+                limits=settings.limits,
+                trusted=trusted,
+                rate_storage=settings.rate_limit_storage,
+            )
+        except ConfigurationError as error:
+            raise UserError(f"RATE_LIMIT_STORAGE: {error}") from error
         config = uvicorn.Config(
             app,
             log_config=None,

@@ -5,6 +5,7 @@ a request is to look its numbers up.
 """
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any, NamedTuple
 
 from graphql import (
@@ -29,11 +30,11 @@ from repos.keyset import DEFAULT, MOST
 
 ROOT = 10
 """Points of a root field: a statement of its own, or nearly."""
-INTROSPECTED = 50
+INTROSPECTED = 20
 """How much dearer than others the fields of an operation are that asks for the schema: they are resolved one by one."""
 _INTROSPECTION = ("__schema", "__type")
-_DESCRIBED = {"fields": 8, "inputFields": 4, "enumValues": 2, "args": 2, "directives": 5, "locations": 4}
-"""How many of them there are of a type or of a field in our schema, on average."""
+_DESCRIBED = {"fields": 4, "inputFields": 1, "enumValues": 1, "args": 1, "directives": 5, "locations": 4, "ofType": 0.5}
+"""How many of them there are of a type or of a field in our schema, on average, rounded up."""
 _MOST_PLANS = 16
 """Of one operation; there is one for each choice of its directives' variables."""
 
@@ -106,7 +107,8 @@ class Costs:
 
     def of(self, inputs: Mapping[str, Any]) -> int:
         """The points, when the variables are given as they came. What is wrong with them shows when they are read."""
-        flags = tuple([inputs.get(name, self._defaults.get(name)) is True for name in self._switches])
+        switches = self._switches
+        flags = tuple([inputs.get(name, self._defaults.get(name)) is True for name in switches]) if switches else ()
         terms = self._plans.get(flags)
         if terms is None:
             if len(self._plans) >= _MOST_PLANS:
@@ -133,7 +135,8 @@ class Costs:
         for nodes in fields.values():
             name = nodes[0].name.value
             if name in _INTROSPECTION:
-                terms.append(_Term(ROOT + factor * walk.introspected(nodes, len(self._schema.type_map)), 0, (), 0, 0))
+                described = ceil(factor * walk.introspected(nodes, len(self._schema.type_map)))
+                terms.append(_Term(ROOT + described, 0, (), 0, 0))
                 continue
             rows = _ROWS[kind].get(name, _Rows())
             once, per_row = walk.weighed(root, nodes)
@@ -204,7 +207,7 @@ class _Walk:
                 per_row += listed
         return (0, once + per_row) if is_list_type(get_nullable_type(field.type)) else (once, per_row)
 
-    def introspected(self, nodes: list[FieldNode], types: int) -> int:
+    def introspected(self, nodes: list[FieldNode], types: int) -> float:
         """About how many values a field of the schema's description has in it."""
         inner = grouped((node.selection_set for node in nodes), self._fragments, self.wanted)
         many = types if nodes[0].name.value == "types" else _DESCRIBED.get(nodes[0].name.value, 1)

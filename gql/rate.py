@@ -4,9 +4,13 @@ import math
 import time
 from dataclasses import dataclass
 
+import structlog
 from limits import RateLimitItemPerMinute
 from limits.aio.strategies import FixedWindowRateLimiter
+from limits.errors import StorageError
 from limits.storage import storage_from_string
+
+log = structlog.get_logger(__name__)
 
 _BLOCKS = 100
 """What is taken from the library at a time, as a part of the whole: to ask it takes longer than a small query."""
@@ -45,7 +49,7 @@ class Accounts:
         Raises:
             limits.errors.ConfigurationError: There is no such storage, or what it needs is not installed.
         """
-        self._limiter = FixedWindowRateLimiter(storage_from_string(f"async+{storage}"))
+        self._limiter = FixedWindowRateLimiter(storage_from_string(f"async+{storage}", wrap_exceptions=True))
         self._minute = RateLimitItemPerMinute(points_a_minute)
         self._block = max(points_a_minute // _BLOCKS, 1)
         self._accounts: dict[str, _Account] = {}
@@ -56,9 +60,18 @@ class Accounts:
         Raises:
             Exhausted: There are not so many.
         """
+        remaining = self.spent(client, points)
+        if remaining is None:
+            account = await self._filled(client, points, self._accounts.get(client))
+            account.left -= points
+            remaining = account.left + account.untaken
+        return remaining
+
+    def spent(self, client: str, points: int) -> int | None:
+        """As `charge`, where the points were taken already; None where the library has to be asked."""
         account = self._accounts.get(client)
         if account is None or account.left < points or account.ends <= time.monotonic():
-            account = await self._filled(client, points, account)
+            return None
         account.left -= points
         return account.left + account.untaken
 
@@ -67,6 +80,14 @@ class Accounts:
         left = 0 if account is None or account.ends <= now else account.left
         if account is not None and left and account.untaken + left < points:
             raise Exhausted(math.ceil(account.ends - now))
+        try:
+            return await self._taken(client, points, left)
+        except StorageError as error:
+            log.error("The storage of the rate limit does not answer; nobody is held up", reason=str(error))
+            return _Account(max(points, self._block), 0, now + 1)
+
+    async def _taken(self, client: str, points: int, left: int) -> _Account:
+        now = time.monotonic()
         _, untaken = await self._limiter.get_window_stats(self._minute, client)
         taken = min(max(points - left, self._block), untaken)
         fits = left + taken >= points and await self._limiter.hit(self._minute, client, cost=taken)

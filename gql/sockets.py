@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import msgspec
 import orjson
-from graphql import GraphQLError
+from graphql import GraphQLError, OperationType
 from starlette.status import WS_1013_TRY_AGAIN_LATER
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from strawberry import Schema
@@ -203,15 +203,21 @@ class Conversation:
 
     async def _stream(self, name: str, context: Context, asked: Admitted) -> None:
         """Run any other operation, and whatever has a mistake in it, Strawberry's way."""
-        results = await self._view.schema.stream(
-            asked.document.text, asked.variables, context, operation_name=asked.operation.name
-        )
-        async with aclosing(results):
-            async for result in results:
-                if isinstance(result, PreExecutionError):
-                    raise Refused(*(result.errors or []))
-                await self._send(next_text(name, printed(cast("ExecutionResult", result))))
+        if asked.kind is not OperationType.SUBSCRIPTION:
+            await self._tell(name, await self._view.executed(asked, context))
+        else:
+            results = await self._view.schema.stream(
+                asked.document.text, asked.variables, context, operation_name=asked.operation.name
+            )
+            async with aclosing(results):
+                async for result in results:
+                    await self._tell(name, cast("ExecutionResult", result))
         await self._complete(name)
+
+    async def _tell(self, name: str, result: ExecutionResult) -> None:
+        if isinstance(result, PreExecutionError):
+            raise Refused(*(result.errors or []))
+        await self._send(next_text(name, printed(result)))
 
     @asynccontextmanager
     async def _telling(self, name: str) -> AsyncIterator[None]:

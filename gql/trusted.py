@@ -40,6 +40,8 @@ class TrustedDocuments:
         Raises:
             Refused: There is none, its hash is unknown or not its own, or it is not trusted and must be.
         """
+        if request.document_id is None and request.extensions is None and not self._only and request.query:
+            return request.query  # nearly always
         key = None if request.document_id is None else request.document_id.removeprefix(_PREFIX)
         if request.extensions is not None and (asked := request.extensions.get("persistedQuery")) is not None:
             key = _apq_hash(asked)

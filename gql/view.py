@@ -1,10 +1,11 @@
 """Strawberry's view of HTTP, server-sent events and graphql-transport-ws, where ours differs."""
 
-import json
 from collections.abc import AsyncGenerator, Coroutine
 from dataclasses import replace
-from typing import Any, NoReturn, cast
+from json import JSONDecodeError
+from typing import Any, cast
 
+import msgspec
 import orjson
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
 from graphql import OperationType
@@ -14,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLRequestData
+from strawberry.http.base import BaseRequestProtocol
 from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types.execution import ExecutionResult
@@ -105,6 +107,31 @@ class GraphQLView(GraphQL[Context, None]):
         context.path.fast()
         return result
 
+    async def executed(self, asked: Admitted, context: Context, method: str = "POST") -> ExecutionResult:
+        """The answer of graphql-core to a query or a mutation.
+
+        Raises:
+            HTTPException: Such an operation does not go by that method.
+            Refused: It took too long.
+        """
+        # Strawberry would execute a subscription as if it were a query, and fail for want of a result.
+        allowed = HTTPOperationType.from_http(method) - {HTTPOperationType.SUBSCRIPTION}
+        try:
+            return await self._in_time(
+                self.schema.execute(
+                    asked.document.text,
+                    variable_values=asked.variables,
+                    context_value=context,
+                    operation_name=asked.operation.name,
+                    allowed_operation_types=allowed,
+                )
+            )
+        except InvalidOperationTypeError as error:
+            reason = error.as_http_error_reason(method)  # type: ignore[arg-type]
+            if error.operation_type is HTTPOperationType.SUBSCRIPTION:
+                reason = "A subscription wants a websocket (graphql-transport-ws) or Accept: text/event-stream"
+            raise HTTPException(400, reason) from error
+
     async def _in_time(self, work: Coroutine[Any, Any, ExecutionResult]) -> ExecutionResult:
         deadline = self._resources.gate.deadline
         try:
@@ -133,9 +160,11 @@ class GraphQLView(GraphQL[Context, None]):
             if context.admitted is None:
                 context.admitted = await admitted(await _request_of(request_adapter, request_data), context)
             asked = context.admitted
-            if streams and asked.kind is OperationType.QUERY:
+            if streams and asked.kind is not OperationType.SUBSCRIPTION:
                 result = await self.compiled(asked, context)
-            if result is None:
+                if result is None:
+                    result = await self.executed(asked, context, request_adapter.method)
+            else:
                 # Where only a hash was sent, Strawberry wants a text all the same.
                 known = replace(request_data, query=asked.document.text)
                 return await super().execute_operation(
@@ -153,32 +182,13 @@ class GraphQLView(GraphQL[Context, None]):
         request_adapter: AsyncHTTPRequestAdapter,
         sub_response: Response,
         context: Context,
-        root_value: None,
-        request_data: GraphQLRequestData,
+        root_value: None,  # noqa: ARG002
+        request_data: GraphQLRequestData,  # noqa: ARG002
     ) -> ExecutionResult:
         asked = cast("Admitted", context.admitted)
-        # Strawberry would execute a subscription as if it were a query, and fail for want of a result.
         result = await self.compiled(asked, context) if context.path.reason is None else None
-        if result is not None:
-            return self._shown(result, asked, sub_response, context)
-        allowed = HTTPOperationType.from_http(request_adapter.method) - {HTTPOperationType.SUBSCRIPTION}
-        try:
-            result = await self._in_time(
-                self.schema.execute(
-                    request_data.query,
-                    variable_values=asked.variables,
-                    context_value=context,
-                    root_value=root_value,
-                    operation_name=request_data.operation_name,
-                    allowed_operation_types=allowed,
-                    operation_extensions=request_data.extensions,
-                )
-            )
-        except InvalidOperationTypeError as error:
-            reason = error.as_http_error_reason(request_adapter.method)
-            if error.operation_type is HTTPOperationType.SUBSCRIPTION:
-                reason = "A subscription wants a websocket (graphql-transport-ws) or Accept: text/event-stream"
-            raise HTTPException(400, reason) from error
+        if result is None:
+            result = await self.executed(asked, context, request_adapter.method)
         return self._shown(result, asked, sub_response, context)
 
     def _shown(self, result: ExecutionResult, asked: Admitted, response: Response, context: Context) -> ExecutionResult:
@@ -186,6 +196,10 @@ class GraphQLView(GraphQL[Context, None]):
         if self._show_path:
             response.headers[PATH_HEADER.decode()] = str(context.path)
         return result
+
+    def should_render_graphql_ide(self, request: BaseRequestProtocol) -> bool:
+        by_hash = {"documentId", "extensions"} & request.query_params.keys()
+        return not by_hash and super().should_render_graphql_ide(request)
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
         data = cast("GraphQLRequestData", await super().parse_http_body(request))  # parse_json lets no batch through
@@ -203,11 +217,11 @@ class GraphQLView(GraphQL[Context, None]):
         return orjson.dumps(data)
 
     def decode_json(self, data: str | bytes) -> object:
-        # Not orjson: it would make floats of integers beyond 64 bits, and a Decimal may have 38 digits.
+        # msgspec keeps long integers, where orjson would make floats of them, and refuses halves of surrogate pairs.
         try:
-            return json.loads(data, parse_constant=_no_number)
-        except (ValueError, RecursionError) as error:
-            raise json.JSONDecodeError("malformed", "", 0) from error
+            return msgspec.json.decode(data)
+        except (ValueError, RecursionError) as error:  # msgspec's errors are among the former
+            raise JSONDecodeError("malformed", "", 0) from error
 
 
 def _address(scope: Scope) -> str:
@@ -224,7 +238,3 @@ async def _request_of(adapter: AsyncHTTPRequestAdapter, data: GraphQLRequestData
 
 async def _only(result: ExecutionResult) -> AsyncGenerator[ExecutionResult, None]:
     yield result
-
-
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not JSON")

@@ -165,16 +165,16 @@ def test_a_bad_variable_is_the_users_mistake_and_named(field, value):
     assert error.message.startswith("Variable '$x'")
 
 
-def test_json_may_be_nested_a_hundred_levels_deep():
+def test_json_may_be_nested_32_levels_deep():
     def nested(levels):
         value = 1
         for _ in range(levels):
             value = [value]
         return value
 
-    assert sent("json", nested(99)).errors is None
-    [error] = sent("json", nested(100)).errors
-    assert "deeper than 100 levels" in error.message
+    assert sent("json", nested(31)).errors is None
+    [error] = sent("json", nested(32)).errors
+    assert "deeper than 32 levels" in error.message
 
 
 def test_integers_of_64_bits_and_foreign_instants_are_printed_exactly():
