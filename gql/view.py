@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLRequestData
 from strawberry.http.base import BaseRequestProtocol
+from strawberry.http.types import HTTPMethod
 from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types.execution import ExecutionResult
@@ -107,7 +108,7 @@ class GraphQLView(GraphQL[Context, None]):
         context.path.fast()
         return result
 
-    async def executed(self, asked: Admitted, context: Context, method: str = "POST") -> ExecutionResult:
+    async def executed(self, asked: Admitted, context: Context, method: HTTPMethod = "POST") -> ExecutionResult:
         """The answer of graphql-core to a query or a mutation.
 
         Raises:
@@ -127,7 +128,7 @@ class GraphQLView(GraphQL[Context, None]):
                 )
             )
         except InvalidOperationTypeError as error:
-            reason = error.as_http_error_reason(method)  # type: ignore[arg-type]
+            reason = error.as_http_error_reason(method)
             if error.operation_type is HTTPOperationType.SUBSCRIPTION:
                 reason = "A subscription wants a websocket (graphql-transport-ws) or Accept: text/event-stream"
             raise HTTPException(400, reason) from error
