@@ -25,13 +25,14 @@ from graphql import (
 )
 
 from gql.execution.fields import Fragments, fragments_of, grouped, switches_of
-from gql.limits import MOST_SNAPSHOT, SHORT_PAGE
+from gql.limits import SHORT_PAGE
 from repos.keyset import DEFAULT, MOST
 
 ROOT = 10
 """Points of a root field: a statement of its own, or nearly."""
 INTROSPECTED = 20
-"""How much dearer than others the fields of an operation are that asks for the schema: they are resolved one by one."""
+"""How much dearer than others an operation is that asks for __schema, __type or __typename at its root: no such is
+compiled, and its fields are resolved one by one."""
 _INTROSPECTION = ("__schema", "__type")
 _DESCRIBED = {"fields": 4, "inputFields": 1, "enumValues": 1, "args": 1, "directives": 5, "locations": 4, "ofType": 0.5}
 """How many of them there are of a type or of a field in our schema, on average, rounded up."""
@@ -44,13 +45,14 @@ class _Rows(NamedTuple):
 
     arguments: tuple[str, ...] = ()
     default: int = 1
-    most: int = MOST
     each: int = 1
     """Points of a row before any field."""
 
 
 _RESUMED = "after"
-"""A subscription that has it reads what was missed: `most` rows, as no one knows how many there are."""
+"""A subscription that has it reads what was missed, and no one knows how many rows that is."""
+_MISSED = 100
+"""Rows that a resume counts as: thousands of dashboards may come back at once, from one address."""
 _ROWS: dict[OperationType, dict[str, _Rows]] = {
     OperationType.QUERY: {
         "candles": _Rows(("first", "last"), DEFAULT),
@@ -63,8 +65,8 @@ _ROWS: dict[OperationType, dict[str, _Rows]] = {
     },
     OperationType.MUTATION: {"upsertCandles": _Rows(("input",), each=10)},
     OperationType.SUBSCRIPTION: {
-        "candles": _Rows((_RESUMED, "snapshot"), 1, MOST_SNAPSHOT),
-        "trades": _Rows((_RESUMED, "snapshot"), 0, MOST_SNAPSHOT),
+        "candles": _Rows((_RESUMED, "snapshot"), 1),
+        "trades": _Rows((_RESUMED, "snapshot"), 0),
         "watchCandles": _Rows(("series",)),
     },
 }
@@ -87,7 +89,6 @@ class _Term(NamedTuple):
     per_row: int
     arguments: tuple[_Given, ...]
     default: int
-    most: int
 
 
 class Costs:
@@ -115,13 +116,13 @@ class Costs:
                 self._plans.clear()
             terms = self._plans[flags] = self._terms(dict(zip(self._switches, flags, strict=True)))
         total = 0
-        for once, per_row, arguments, rows, most in terms:
+        for once, per_row, arguments, rows in terms:
             for variable, constant, resumes in arguments:
                 value = constant if variable is None else inputs.get(variable, constant)
                 if value is not None:
-                    rows = most if resumes else value if type(value) is int else _count(value)
+                    rows = _MISSED if resumes else _count(value)
                     break
-            total += once + per_row * (max(rows, 0))
+            total += once + per_row * rows
         return total
 
     def _terms(self, flags: Mapping[str, bool]) -> list[_Term]:
@@ -129,14 +130,13 @@ class Costs:
         root = self._schema.get_root_type(kind)
         walk = _Walk(self._fragments, flags)
         fields = grouped([self._operation.selection_set], self._fragments, walk.wanted)
-        asks_schema = any(nodes[0].name.value in _INTROSPECTION for nodes in fields.values())
-        factor = INTROSPECTED if asks_schema else 1
+        factor = INTROSPECTED if any(nodes[0].name.value.startswith("__") for nodes in fields.values()) else 1
         terms = []
         for nodes in fields.values():
             name = nodes[0].name.value
             if name in _INTROSPECTION:
                 described = ceil(factor * walk.introspected(nodes, len(self._schema.type_map)))
-                terms.append(_Term(ROOT + described, 0, (), 0, 0))
+                terms.append(_Term(ROOT + described, 0, (), 0))
                 continue
             rows = _ROWS[kind].get(name, _Rows())
             once, per_row = walk.weighed(root, nodes)
@@ -145,7 +145,7 @@ class Costs:
             if name in _ROWS[kind]:
                 per_row += rows.each
             given = tuple(self._given(nodes[0], argument) for argument in rows.arguments)
-            terms.append(_Term(ROOT + factor * once, factor * per_row, given, rows.default, rows.most))
+            terms.append(_Term(ROOT + factor * once, factor * per_row, given, rows.default))
         return terms
 
     def _given(self, node: FieldNode, name: str) -> _Given:
@@ -164,10 +164,10 @@ class Costs:
 
 
 def _count(value: object) -> int:
-    """Rows that a value stands for: a number of them, a list, or one."""
-    if isinstance(value, list):
-        return len(value)
-    return int(value) if isinstance(value, int | float) and abs(value) < 1e15 else 1
+    """Rows that a value stands for: a list's own, or a number of them, which is refused later if it is above MOST."""
+    if type(value) is int:
+        return 0 if value < 0 else min(MOST, value)
+    return len(value) if isinstance(value, list) else 1
 
 
 class _Walk:

@@ -375,3 +375,10 @@ async def test_raw_data_and_settings_of_bots_are_bounded(client):
     assert (await client.refused(bot + " virtualBalance: 1, config: $x}) { bot { id } } }", x={"a": "x" * 65_536}))[
         0
     ] == "BAD_USER_INPUT"
+
+
+@pytest.mark.parametrize("number", [10_001, 2**31, 2**63, 2**80, -1, 1.5, "1", 10**400])
+async def test_a_number_that_is_no_page_is_the_clients_mistake(client, number):
+    query = 'query ($n: Int) { candles(symbol: "A", timeframe: "1m", first: $n) { nodes { open high low close } } }'
+
+    assert (await client.refused(query, n=number))[0] == "BAD_USER_INPUT"

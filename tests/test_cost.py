@@ -65,7 +65,7 @@ def cost(text, **variables):
         pytest.param("mutation { upsertCandles(input: []) { storedCount } }", ROOT + 1, id="nothing written"),
         pytest.param(f"subscription {{ candles({SERIES}, snapshot: 50) {{ kind candle {{ open }} }} }}", ROOT + 50 * 3,
                      id="snapshot"),
-        pytest.param(f'subscription {{ candles({SERIES}, after: "x") {{ kind }} }}', ROOT + 1_000 * 2, id="resume"),
+        pytest.param(f'subscription {{ candles({SERIES}, after: "x") {{ kind }} }}', ROOT + 100 * 2, id="resume"),
         pytest.param("subscription { bots { kind } }", ROOT + 1, id="events"),
     ],
 )  # fmt: skip
@@ -95,7 +95,7 @@ def test_lists_count_by_their_length():
 def test_a_wrong_number_costs_something_and_is_told_later(wrong):
     text = f"query ($n: Int) {{ candles({SERIES}, first: $n) {{ nodes {{ open }} }} }}"
 
-    assert cost(text, n=wrong) >= ROOT
+    assert ROOT <= cost(text, n=wrong) <= ROOT + 10_000 * 2
 
 
 def test_to_ask_for_the_schema_makes_everything_dearer_and_is_bounded():
@@ -103,6 +103,7 @@ def test_to_ask_for_the_schema_makes_everything_dearer_and_is_bounded():
     wide = " ".join(f"f{n}: fields {{ type {{ fields {{ name description }} }} }}" for n in range(40))
 
     assert cost(f'{{ {page} __type(name: "Bot") {{ name }} }}') > 15 * cost(f"{{ {page} }}")
+    assert cost(f"{{ {page} __typename }}") > 15 * cost(f"{{ {page} }}")
     assert cost(get_introspection_query()) < Limits().cost
     assert cost(f"{{ __schema {{ types {{ {wide} }} }} }}") > Limits().cost
 
@@ -119,7 +120,7 @@ def walked(document, variables):
     for details in found.values():
         node = details[0].node
         name = node.name.value
-        if name.startswith("__") and name != "__typename":
+        if name.startswith("__"):
             return None
         once, row = weighed(executor, root, details)
         rows, default = 1, {"candles": 500, "rawTrades": 500, "candleSeries": 500, "bots": 100, "instruments": 100}
@@ -127,7 +128,7 @@ def walked(document, variables):
         if listed:
             given = get_argument_values(root.fields[name], node, executor.variable_values)
             numbers = [given[key] for key in ("first", "last") if given.get(key) is not None]
-            rows = numbers[0] if numbers else default.get(name, {"markets": 500, "health": 100}.get(name))
+            rows = min(numbers[0], 10_000) if numbers else default.get(name, {"markets": 500, "health": 100}.get(name))
         elif name == "upsertCandles":
             rows = len(get_argument_values(root.fields[name], node, executor.variable_values)["input"])
             row += 10
