@@ -19,7 +19,7 @@ class Limits:
     characters: int = 32_768
     """Of a document."""
     tokens: int = 2_000
-    """Of a document; and fields and spreads, once its fragments are put in their places."""
+    """Of a document; and half as many fields and spreads, once its fragments are put in their places."""
     depth: int = 16
     """Of fields inside each other."""
     aliases: int = 50

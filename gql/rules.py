@@ -71,9 +71,9 @@ def broken(document: DocumentNode, limits: Limits) -> Iterator[GraphQLError]:
         yield GraphQLError(f"Cannot spread fragment '{names[-1]}' within itself{_via(names)}.", cycle)
     except GraphQLError as error:
         yield error
-    if whole > limits.tokens:
+    if whole > (most := limits.tokens // 2):
         message = f"The document has {_many(whole)} fields and spreads with its fragments put in their places; "
-        yield GraphQLError(f"{message}at most {limits.tokens} are allowed.")
+        yield GraphQLError(f"{message}at most {most:,} are allowed.")
 
 
 def _beyond(size: _Size, limits: Limits, node: OperationDefinitionNode) -> Iterator[GraphQLError]:

@@ -7,7 +7,8 @@ from hashlib import sha256
 import httpx2
 import pytest
 import sqlalchemy as sa
-from limits.errors import ConfigurationError
+import structlog
+from limits.errors import ConfigurationError, StorageError
 
 from gql.deadline import Deadline, Late
 from gql.errors import Refused
@@ -382,3 +383,40 @@ async def test_a_number_that_is_no_page_is_the_clients_mistake(client, number):
     query = 'query ($n: Int) { candles(symbol: "A", timeframe: "1m", first: $n) { nodes { open high low close } } }'
 
     assert (await client.refused(query, n=number))[0] == "BAD_USER_INPUT"
+
+
+async def test_without_introspection_what_is_wrong_with_variables_suggests_no_names(db, feed, client):
+    query = "query ($s: BotStatus) { bots(status: $s) { totalCount } }"
+    async with Client(an_app(db, feed, limits=Limits(introspection=False))) as hidden:
+        (_, told), (code, untold) = await client.refused(query, s="ACTIV"), await hidden.refused(query, s="ACTIV")
+
+    assert "Did you mean" in told
+    assert (code, "Did you mean" in untold, "ACTIVE" in untold) == ("BAD_USER_INPUT", False, False)
+
+
+async def test_a_batch_is_refused(client):
+    response = await client.http.post("/graphql", json=[{"query": ASKED}, {"query": ASKED}])
+
+    assert (response.status_code, code(response.json())) == (400, "BAD_USER_INPUT")
+
+
+async def test_deep_variables_are_the_clients_mistake(client):
+    deep = b"[" * 50_000 + b"]" * 50_000
+    body = b'{"query": "query ($x: String!) { botByName(name: $x) { id } }", "variables": {"x": %b}}' % deep
+    response = await client.http.post("/graphql", content=body, headers={"content-type": "application/json"})
+
+    assert (response.status_code, code(response.json())) == (400, "BAD_USER_INPUT")
+
+
+async def test_a_storage_that_does_not_answer_holds_nobody_up(monkeypatch):
+    async def gone(*_, **__):
+        raise StorageError(ConnectionError("gone"))
+
+    accounts = Accounts(1_000)
+    monkeypatch.setattr(accounts._limiter, "get_window_stats", gone)
+
+    with structlog.testing.capture_logs() as logs:
+        remaining = [await accounts.charge("one", 900) for _ in range(3)]
+
+    assert remaining == [0, 0, 0]
+    assert [entry["log_level"] for entry in logs] == ["error"] * 3

@@ -75,7 +75,7 @@ def test_a_document_beyond_a_limit_is_refused_and_told_which(document, code, tol
     [
         pytest.param(f"{{ {CANDLE} {{ {' '.join(f'a{n}: open' for n in range(50))} }} }}", id="50 aliases"),
         pytest.param(f"{{ {' '.join('health { healthy }' for _ in range(30))} }}", id="30 root fields"),
-        pytest.param(f"{{ {CANDLE} {{ {'open ' * 1_900} }} }}", id="1,900 times the same field"),
+        pytest.param(f"{{ {CANDLE} {{ {'open ' * 990} }} }}", id="990 times the same field"),
         pytest.param(chained(9, 1), id="fragments in fragments"),
         pytest.param(" ".join(f"query Q{n} {{ health {{ healthy }} }}" for n in range(200)), id="200 operations"),
     ],
