@@ -420,3 +420,21 @@ async def test_a_storage_that_does_not_answer_holds_nobody_up(monkeypatch):
 
     assert remaining == [0, 0, 0]
     assert [entry["log_level"] for entry in logs] == ["error"] * 3
+
+
+async def test_what_the_deadline_ends_ends_in_the_database_too(db, feed, monkeypatch):
+    running = sa.text("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(600%'")
+
+    async def slow(_):
+        async with db.engine.connect() as connection:
+            await connection.execute(sa.text("SELECT pg_sleep(600 + 1)"))
+
+    monkeypatch.setattr(db.bots, "get_by_id", slow)
+    async with Client(an_app(db, feed, limits=Limits(seconds=0.2))) as client:
+        answer = await client.post(ASKED)
+
+    async with db.engine.connect() as connection, asyncio.timeout(WAIT):
+        await connection.execution_options(isolation_level="AUTOCOMMIT")  # each statement sees what goes on now
+        while (await connection.execute(running)).scalar_one() > 1:  # this statement is one of them
+            await asyncio.sleep(0)
+    assert code(answer) == "DATABASE_UNAVAILABLE"
