@@ -109,4 +109,5 @@ def read_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
-        raise UserError(f"{name}: {first['msg']}" if name else first["msg"]) from error
+        problem = first["msg"].removeprefix("Value error, ")  # pydantic's word for what a validator here says
+        raise UserError(f"{name}: {problem}" if name else problem) from error
