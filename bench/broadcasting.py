@@ -24,6 +24,7 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from bench.cores import pin
 from candleql.server import settle
+from gql.admission import Gate
 from gql.app import create_app
 from gql.context import Context, Resources
 from gql.frames import Connection
@@ -84,12 +85,11 @@ async def _ours(topics: int, url: str, *, stock: bool) -> None:
     async with DatabaseOperations(url) as db, Feed(db) as feed:
         timeout = timedelta(minutes=1)
         # The swarm answers no pings.
-        app: Starlette = create_app(
-            db, feed, collected=(), bot_heartbeat_timeout=timeout, limits=Limits(ping_seconds=3_600)
-        )
+        limits = Limits(ping_seconds=3_600, points_a_minute=0)
+        app: Starlette = create_app(db, feed, collected=(), bot_heartbeat_timeout=timeout, limits=limits)
         if stock:
             view = _Stock(schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL])
-            view.resources = Resources(db, feed, (), timeout)
+            view.resources = Resources(db, feed, (), timeout, Gate(schema))
             app = Starlette(routes=[WebSocketRoute("/graphql", view)])
         else:
             settle()

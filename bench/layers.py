@@ -19,9 +19,10 @@ from bench.database import SYMBOLS
 from bench.questions import Question, questions
 from candleql.logs import configure_logs
 from candleql.server import settle
+from gql.admission import Gate
 from gql.app import create_app
 from gql.context import Context, Resources
-from gql.execution.documents import documents
+from gql.limits import Limits
 from gql.schema import schema
 from repos.arrays import filled
 from repos.candle_queries import newest_statement, page_statement, pages_statement
@@ -71,9 +72,9 @@ def _layers(question: Question, db: DatabaseOperations, feed: Feed, end: datetim
         one = series[0]._asdict() | {"limit": 1_000, "end": micros(end)}
         driver = lambda: wire.fetch(page_statement(ends, True), one)  # noqa: E731
         rows = lambda: reader.pages([page])  # noqa: E731
-    document = documents.get(schema._schema, question.query)  # noqa: SLF001
-    assert document is not None
-    operation, resources = document.operation(None), Resources(db, feed, (), timedelta(minutes=1))
+    gate = Gate(schema)
+    operation = gate.documents.read(question.query).choose(None).compiled()
+    resources = Resources(db, feed, (), timedelta(minutes=1), gate)
 
     async def answer() -> bytes:
         return orjson.dumps((await operation.answer(Context(resources), question.variables[0])).data)
@@ -82,7 +83,8 @@ def _layers(question: Question, db: DatabaseOperations, feed: Feed, end: datetim
 
 
 def _asgi(db: DatabaseOperations, feed: Feed, question: Question) -> Call:
-    app = create_app(db, feed, collected=(), bot_heartbeat_timeout=timedelta(minutes=1))
+    unlimited = Limits(points_a_minute=0)
+    app = create_app(db, feed, collected=(), bot_heartbeat_timeout=timedelta(minutes=1), limits=unlimited)
     body = orjson.dumps({"query": question.query, "variables": question.variables[0]})
     scope = {
         "type": "http", "method": "POST", "path": "/graphql", "query_string": b"",

@@ -32,7 +32,7 @@ async def _serve(name: str, url: str) -> None:
             db = await stack.enter_async_context(DatabaseOperations(url))
             feed = await stack.enter_async_context(Feed(db, hot_candles=HOT_CANDLES if name == "ours" else 0))
             # Clients of the load answer no pings.
-            limits = Limits(ping_seconds=3_600)
+            limits = Limits(ping_seconds=3_600, points_a_minute=0)
             timeout = timedelta(seconds=60)
             app = create_app(db, feed, collected=(), bot_heartbeat_timeout=timeout, limits=limits, show_path=True)
             settle()

@@ -47,7 +47,7 @@ async def _start(folder: Path) -> float:
                     break
                 except httpx2.TransportError:
                     await asyncio.sleep(0.01)
-        if answer.json() != {"data": {"bots": {"nodes": []}}}:
+        if answer.json().get("data") != {"bots": {"nodes": []}}:
             raise RuntimeError(f"the server answers {answer.text}")
         return time.perf_counter() - begun
     finally:

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import uvicorn
+from limits.errors import ConfigurationError
 
 from candleql.access import access_to
 from candleql.collecting import collectors
@@ -44,8 +45,15 @@ def database(settings: Settings, data_dir: Path | None) -> DatabaseOperations:
     """The database that the user means: an explicit folder, else the environment's, else the default folder."""
     url = settings.url
     if data_dir is None and url is not None:
-        return DatabaseOperations(url, listen_url=settings.database_listen_url, log_sql=settings.debug)
-    return DatabaseOperations(EmbeddedPostgres(data_dir or default_data_dir(os.environ)), log_sql=settings.debug)
+        return DatabaseOperations(
+            url,
+            listen_url=settings.database_listen_url,
+            log_sql=settings.debug,
+            # A transaction pooler, told by its own URL for LISTEN, refuses connections that bring settings along.
+            read_timeout=None if settings.database_listen_url else settings.query_timeout,
+        )
+    embedded = EmbeddedPostgres(data_dir or default_data_dir(os.environ))
+    return DatabaseOperations(embedded, log_sql=settings.debug, read_timeout=settings.query_timeout)
 
 
 UNREAD = 60
@@ -100,9 +108,11 @@ async def serve(
     `insecure` lets everybody do everything, wherever they come from.
 
     Raises:
-        UserError: The address is not loopback, and there is no key or other means to tell who asks.
+        UserError: The address is not loopback, and there is no key or other means to tell who asks; or a setting can't
+            be used.
         DatabaseUnavailable: The database can't be used at the start.
     """
+    trusted = settings.trusted()
     series = {Series("okx", pair.symbol, timeframe) for pair in pairs for timeframe in pair.timeframes}
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -115,15 +125,20 @@ async def serve(
         feed = await stack.enter_async_context(Feed(db, settings.bot_timeout, settings.hot_candles))
         pace = Pace()
         made = collectors(pairs, db, feed, pace=pace, rest_url=rest_url, ws_url=ws_url)
-        app = create_app(
-            db,
-            feed,
-            collected=series,
-            bot_heartbeat_timeout=settings.bot_timeout,
-            limits=settings.limits,
-            metrics=[CollectorMetrics(made)] if made else (),
-            access=access,
-        )
+        try:
+            app = create_app(
+                db,
+                feed,
+                collected=series,
+                bot_heartbeat_timeout=settings.bot_timeout,
+                limits=settings.limits,
+                trusted=trusted,
+                rate_storage=settings.rate_limit_storage,
+                metrics=[CollectorMetrics(made)] if made else (),
+                access=access,
+            )
+        except ConfigurationError as error:
+            raise UserError(f"RATE_LIMIT_STORAGE: {error}") from error
         config = uvicorn.Config(
             app,
             log_config=None,

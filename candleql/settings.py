@@ -1,13 +1,16 @@
 """The settings: read once, from the environment and a .env file, and passed on as plain values."""
 
 from datetime import timedelta
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field, ValidationError
+import msgspec
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from candleql.errors import UserError
 from gql.limits import Limits
+from gql.trusted import TrustedDocuments
 from repos.address import database_url
 
 
@@ -41,6 +44,19 @@ class Settings(BaseSettings):
     idle_socket_timeout: float = Field(default=300.0, gt=0)
     max_operations_per_socket: int = Field(default=100, gt=0)
     max_message: int = Field(default=1_000_000, gt=0)
+    max_query_length: int = Field(default=32_768, gt=0)
+    max_query_tokens: int = Field(default=2_000, gt=0)
+    max_query_depth: int = Field(default=16, gt=0)
+    max_query_aliases: int = Field(default=50, ge=0)
+    max_query_root_fields: int = Field(default=30, gt=0)
+    max_query_directives: int = Field(default=50, ge=0)
+    introspection: bool = True
+    max_query_cost: int = Field(default=1_000_000, gt=0)
+    rate_limit: int = Field(default=20_000_000, ge=0)
+    rate_limit_storage: str = "memory://"
+    query_timeout: float = Field(default=10.0, gt=0)
+    trusted_documents: Path | None = None
+    trusted_only: bool = False
 
     @property
     def url(self) -> str | None:
@@ -50,14 +66,46 @@ class Settings(BaseSettings):
         )
         return database_url({name.upper(): value for name, value in values.items() if value is not None})
 
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if 0 < self.rate_limit < self.max_query_cost:
+            raise ValueError("RATE_LIMIT is below MAX_QUERY_COST: the dearest query could never be asked")
+        if self.trusted_only and self.trusted_documents is None:
+            raise ValueError("TRUSTED_ONLY wants TRUSTED_DOCUMENTS, else nothing could be asked")
+        return self
+
     @property
     def limits(self) -> Limits:
         return Limits(
+            characters=self.max_query_length,
+            tokens=self.max_query_tokens,
+            depth=self.max_query_depth,
+            aliases=self.max_query_aliases,
+            root_fields=self.max_query_root_fields,
+            directives=self.max_query_directives,
+            introspection=self.introspection,
+            cost=self.max_query_cost,
+            points_a_minute=self.rate_limit,
+            seconds=self.query_timeout,
             connection_init_seconds=self.connection_init_timeout,
             ping_seconds=self.ping_interval,
             idle_seconds=self.idle_socket_timeout,
             operations=self.max_operations_per_socket,
         )
+
+    def trusted(self) -> TrustedDocuments:
+        """The documents of the manifest.
+
+        Raises:
+            UserError: It can't be read.
+        """
+        if self.trusted_documents is None:
+            return TrustedDocuments()
+        try:
+            manifest = msgspec.json.decode(self.trusted_documents.read_bytes(), type=dict[str, str])
+            return TrustedDocuments(manifest, only=self.trusted_only)
+        except (OSError, ValueError) as error:  # msgspec's errors are among the latter
+            raise UserError(f"TRUSTED_DOCUMENTS: {self.trusted_documents}: {error}") from error
 
     @property
     def bot_timeout(self) -> timedelta:
@@ -75,4 +123,5 @@ def read_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
-        raise UserError(f"{name}: {first['msg']}") from error
+        problem = first["msg"].removeprefix("Value error, ")  # pydantic's word for what a validator here says
+        raise UserError(f"{name}: {problem}" if name else problem) from error

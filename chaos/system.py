@@ -67,6 +67,7 @@ class System:
             environment |= {
                 "OKX_REST_URL": f"http://127.0.0.1:{rest_port}",
                 "OKX_WS_URL": f"ws://127.0.0.1:{ws_port}",
+                "RATE_LIMIT": "0",
             }
             config = folder / "okx_config.json"
             pairs = [{"symbol": symbol, "timeframes": list(TIMEFRAMES)} for symbol in SYMBOLS]

@@ -1,38 +1,97 @@
-"""What an operation must pass before it runs, over whatever transport."""
+"""What every operation passes before it runs, over whatever transport."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from graphql import OperationType
 from strawberry import Schema
 
 from gql.auth import permit
 from gql.context import Context
-from gql.errors import BAD_USER_INPUT, refused
-from gql.execution.documents import Document, documents
+from gql.deadline import Deadline
+from gql.errors import COST_LIMIT_EXCEEDED, RATE_LIMITED, refused
+from gql.execution.documents import Chosen, Document, Documents
 from gql.http import Request
+from gql.limits import Limits
+from gql.rate import MEMORY, Accounts, Exhausted
+from gql.trusted import TrustedDocuments
+
+READING = 4
+"""Points of a character of a document that has to be parsed and validated first."""
 
 
-class Admitted(NamedTuple):
-    """An operation that may run; `document` is valid and has it."""
+@dataclass(slots=True)  # not frozen: that would take half a microsecond
+class Admitted:
+    """An operation that may run, with its variables as they came."""
 
     document: Document
-    request: Request
-    kind: OperationType
+    operation: Chosen
+    variables: dict[str, Any]
+    cost: dict[str, int]
+    """extensions.cost: what it takes, what one may take, and what this client has left in this minute."""
+
+    @property
+    def kind(self) -> OperationType:
+        return self.operation.kind
 
 
-async def admitted(schema: Schema, request: Request, context: Context) -> Admitted:
-    """The operation that `request` asks for.
+class Gate:
+    """What admission remembers of all operations on a schema, and by which numbers it measures them."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        limits: Limits | None = None,
+        trusted: TrustedDocuments | None = None,
+        rate_storage: str = MEMORY,
+    ) -> None:
+        """`rate_storage` is that of Accounts.
+
+        Raises:
+            limits.errors.ConfigurationError: There is no such storage.
+        """
+        self.schema = schema
+        self.limits = limits or Limits()
+        self.deadline = Deadline(self.limits.seconds)
+        self.documents = Documents(schema._schema, self.limits)  # noqa: SLF001
+        self.trusted = trusted or TrustedDocuments()
+        points = self.limits.points_a_minute
+        self.accounts = Accounts(points, rate_storage) if points else None
+
+
+async def admitted(request: Request, context: Context) -> Admitted:
+    """The operation that is asked for.
 
     Raises:
-        Refused: It may not run, or is not there.
+        Refused: It is not to run; the errors say why, as clients may see it.
     """
-    if not request.query:
-        raise refused(BAD_USER_INPUT, "The request has no query")
-    document = documents.get(schema._schema, request.query)  # noqa: SLF001
-    kind = document.kind(request.operation_name)
-    if kind is None and request.operation_name is not None:
-        raise refused(BAD_USER_INPUT, f'There is no operation named "{request.operation_name}"')
-    if kind is None:
-        raise refused(BAD_USER_INPUT, "The document has no operation, or several of which operationName must name one")
-    permit(context.caller, document, request.operation_name)
-    return Admitted(document, request, kind)
+    gate = context.resources.gate
+    text = gate.trusted.text_of(request)
+    document = gate.documents.known(text)
+    if document is None:
+        await _charged(context, READING * min(len(text), gate.limits.characters))
+        document = gate.documents.read(text)
+    operation = document.choose(request.operation_name)
+    permit(context.caller, operation.kind, operation.fields)
+    variables = request.variables or {}
+    cost, limit = operation.costs.of(variables), gate.limits.cost
+    if cost > limit:
+        message = f"The operation costs {cost:,} points, and may cost {limit:,}: ask for fewer rows or fields"
+        raise refused(COST_LIMIT_EXCEEDED, message, cost={"requested": cost, "limit": limit})
+    told = {"requested": cost, "limit": limit}
+    if gate.accounts is not None:
+        remaining = gate.accounts.spent(context.caller.account, cost)
+        told["remaining"] = await _charged(context, cost) if remaining is None else remaining
+    return Admitted(document, operation, variables, told)
+
+
+async def _charged(context: Context, points: int) -> int:
+    accounts = context.resources.gate.accounts
+    if accounts is None:
+        return 0
+    try:
+        return await accounts.charge(context.caller.account, points)
+    except Exhausted as exhausted:
+        seconds = exhausted.retry_after
+        message = f"Too many points were spent in this minute; try again in {seconds} s"
+        raise refused(RATE_LIMITED, message, retryAfter=seconds) from exhausted

@@ -11,12 +11,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from gql.admission import Gate
 from gql.auth import Access, asking
 from gql.context import Resources
 from gql.errors import Refused
 from gql.http import json_response, response_of
 from gql.limits import Limits
 from gql.metrics import Metrics
+from gql.rate import MEMORY
+from gql.schema import schema
+from gql.trusted import TrustedDocuments
 from gql.view import GraphQLView, failed
 from repos.domain import Series
 from repos.feed.hub import Feed
@@ -39,7 +43,9 @@ def create_app(
     *,
     collected: Collection[Series],
     bot_heartbeat_timeout: timedelta,
-    limits: Limits = Limits(),  # noqa: B008 -- frozen
+    limits: Limits | None = None,
+    trusted: TrustedDocuments | None = None,
+    rate_storage: str = MEMORY,
     metrics: Collection[Collector] = (),
     access: Access | None = None,
     show_path: bool = False,
@@ -47,9 +53,13 @@ def create_app(
     """The application over an open database and a running feed, which stay their maker's to close.
 
     `collected` are the series that collectors are configured to follow: markets shows them before their first candle.
-    `metrics` are shown at /metrics too: those of what else runs in this process. `access` tells who asks; its maker
-    runs it. Without one everybody may do everything. `show_path` adds the header x-candleql-path to answers, for
+    `limits`, `trusted` and `rate_storage` say what is admitted (gql.admission.Gate). `metrics` are shown at /metrics
+    too: those of what else runs in this process. `access` tells who asks; its maker runs it. Without one everybody may
+    do everything. `show_path` adds the header x-candleql-path to answers, for
     benchmarks and tests: whether a compiled operation answered ("fast"), or the reason why not.
+
+    Raises:
+        limits.errors.ConfigurationError: There is no such storage.
     """
     counted = Metrics(feed, metrics)
 
@@ -65,8 +75,9 @@ def create_app(
         routes=[Route("/healthz", _alive), Route("/readyz", ready), Route("/metrics", shown)],
         exception_handlers={Refused: _refused, Exception: _failed},
     )
-    resources = Resources(db, feed, frozenset(collected), bot_heartbeat_timeout)
-    app.graphql = GraphQLView(resources, limits, access, show_path=show_path)
+    gate = Gate(schema, limits, trusted, rate_storage)
+    resources = Resources(db, feed, frozenset(collected), bot_heartbeat_timeout, gate)
+    app.graphql = GraphQLView(resources, access, show_path=show_path)
     return app
 
 

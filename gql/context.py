@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import strawberry
 from strawberry.dataloader import DataLoader
@@ -15,6 +15,9 @@ from repos.domain import Instrument, Series
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
 from repos.stored import StoredCandle
+
+if TYPE_CHECKING:
+    from gql.admission import Gate
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -31,6 +34,7 @@ class Resources:
     feed: Feed
     collected: Collection[Series]
     bot_heartbeat_timeout: timedelta
+    gate: "Gate"
 
 
 @dataclass(slots=True)

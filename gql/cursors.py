@@ -13,6 +13,9 @@ import msgspec
 from repos.domain import InvalidValue, Series
 from repos.events import Position
 
+_LONGEST = 1_024
+"""Characters of a cursor; the longest names make some 400."""
+
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -82,6 +85,8 @@ def decoded(name: str, text: str, kind: type[_Cursor], **scope: str) -> _Cursor:
     Raises:
         InvalidValue: It is none, one of another kind, or one of another list. It carries `name`.
     """
+    if len(text) > _LONGEST:
+        raise InvalidValue(name, "is no cursor that belongs here")
     try:
         raw = b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         cursor = msgspec.msgpack.decode(raw, type=kind)

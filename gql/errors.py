@@ -11,26 +11,18 @@ from typing import Any
 from uuid import uuid4
 
 import structlog
-from graphql import (
-    SKIP,
-    ArgumentNode,
-    GraphQLError,
-    GraphQLInputType,
-    ValueNode,
-    VariableDefinitionNode,
-    specified_rules,
-)
-from graphql.utilities.validate_input_value import validate_input_literal
-from graphql.validation import ValuesOfCorrectTypeRule
+from graphql import GraphQLError
 
 from repos.domain import InvalidValue
-from repos.errors import DatabaseUnavailable, DomainError
+from repos.errors import DatabaseTooSlow, DatabaseUnavailable, DomainError
 
 log = structlog.get_logger(__name__)
 
 BAD_USER_INPUT = "BAD_USER_INPUT"
 UNAUTHENTICATED = "UNAUTHENTICATED"
 FORBIDDEN = "FORBIDDEN"
+COST_LIMIT_EXCEEDED = "COST_LIMIT_EXCEEDED"
+PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
 RATE_LIMITED = "RATE_LIMITED"
 UNAVAILABLE = "DATABASE_UNAVAILABLE"
 INTERNAL = "INTERNAL_SERVER_ERROR"
@@ -42,7 +34,7 @@ _SNAKE = re.compile(r"_([a-z])")
 
 
 class Refused(Exception):
-    """An operation does not run; the errors are as clients may see them."""
+    """An operation does not run; `errors` are as clients may see them."""
 
     def __init__(self, *errors: GraphQLError) -> None:
         super().__init__("; ".join(error.message for error in errors))
@@ -81,6 +73,8 @@ def _presentable(error: GraphQLError, request_id: str) -> GraphQLError:
     if isinstance(cause, InvalidValue):
         name = _SNAKE.sub(lambda match: match[1].upper(), cause.name)
         return _told(error, f"{name}: {cause.problem}", BAD_USER_INPUT)
+    if isinstance(cause, DatabaseTooSlow):
+        return _told(error, "The database took longer than a query may take; ask for less", cause.code)
     if isinstance(cause, DatabaseUnavailable):
         log.warning("Database unavailable", request_id=request_id, error=str(cause))
         return _told(error, "The database can't be reached; try again later", cause.code, requestId=request_id)
@@ -117,28 +111,3 @@ def _told(error: GraphQLError, message: str, code: str, **more: Any) -> GraphQLE
         path=error.path,
         extensions={"code": code, **more},
     )
-
-
-class _NamedValues(ValuesOfCorrectTypeRule):
-    """graphql-core's rule, telling in which argument a wrong literal stands."""
-
-    _place = ""
-
-    def enter_argument(self, node: ArgumentNode, *_: Any) -> None:
-        self._place = node.name.value
-
-    def enter_variable_definition(self, node: VariableDefinitionNode, *_: Any) -> None:
-        self._place = f"${node.variable.name.value}"
-
-    def is_valid_value_node(self, node: ValueNode, input_type: GraphQLInputType | None) -> Any:
-        def refuse(error: GraphQLError, path: list[str | int]) -> None:
-            steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-            message = f"{self._place}{steps}: {error.message}"
-            self.report_error(GraphQLError(message, error.nodes or node, extensions={"code": BAD_USER_INPUT}))
-
-        if input_type:
-            validate_input_literal(node, input_type, refuse)
-        return SKIP
-
-
-RULES = tuple(_NamedValues if rule is ValuesOfCorrectTypeRule else rule for rule in specified_rules)

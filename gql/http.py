@@ -43,11 +43,13 @@ class Request(msgspec.Struct, rename="camel"):
     operation_name: str | None = None
     variables: dict[str, Any] | None = None
     extensions: dict[str, Any] | None = None
+    document_id: str | None = None
+    """Its document's hash, for its text."""
 
     @property
     def is_empty(self) -> bool:
         """Whether there is neither a document nor what may stand for one."""
-        return not self.query and not self.extensions
+        return not (self.query or self.extensions or self.document_id)
 
 
 class HTTPRefusal(Exception):
@@ -176,7 +178,13 @@ def asked_in(query_string: bytes) -> Request:
         objects = {name: _decode_object(given[name]) for name in ("variables", "extensions") if name in given}
     except (ValueError, RecursionError) as error:  # msgspec's among them
         raise HTTPRefusal(HTTPStatus.BAD_REQUEST, "variables and extensions must be JSON objects") from error
-    return Request(given.get("query"), given.get("operationName"), objects.get("variables"), objects.get("extensions"))
+    return Request(
+        given.get("query"),
+        given.get("operationName"),
+        objects.get("variables"),
+        objects.get("extensions"),
+        given.get("documentId"),
+    )
 
 
 def printed(result: ExecutionResult) -> bytes:

@@ -18,12 +18,10 @@ from gql.inputs import (
     UpdateBotInput,
     bot_fields,
 )
+from gql.limits import MOST_CANDLES
 from gql.types import shown
 from repos.domain import Bot, Candle, InvalidValue
 from repos.errors import NotFound
-
-MOST_CANDLES = 10_000
-"""Candles in one transaction."""
 
 ForceUpdate = Annotated[
     bool,

@@ -34,6 +34,7 @@ from gql.connections import (
 )
 from gql.context import Info
 from gql.cursors import BotCursor, CandleCursor, InstrumentCursor, RawTradeCursor, decoded, encoded
+from gql.limits import SHORT_PAGE
 from gql.status import Health, Stats
 from repos import domain, events
 from repos.bot_reader import StoredBot
@@ -42,9 +43,6 @@ from repos.candle_reader import AskedPage, CandleColumns
 from repos.domain import Bot, BotStatus, Candle, Instrument, Market, RawTrade, Series, label
 from repos.keyset import DEFAULT
 from repos.stored import StoredCandle
-
-SHORT_PAGE = 100
-"""Bots and instruments on a page when no number is asked for."""
 
 
 @strawberry.type(description="What can be asked. A root field that fails is null and leaves its siblings alone.")

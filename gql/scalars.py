@@ -26,7 +26,7 @@ _INSTANT = re.compile(
     re.ASCII,
 )
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
-_DEEPEST = 100  # orjson gives up at 254 levels, and an answer adds some of its own
+_DEEPEST = 32
 
 
 def _problem_of(parse: Callable[[Any], _T]) -> Callable[[Any], _T]:
@@ -137,7 +137,7 @@ SCALARS: dict[object, ScalarDefinition] = {
         name="JSON",
         description=(
             "Any JSON value, kept whole. Input: no NUL characters, integers of at most 64 bits "
-            "(write longer ones as strings), at most 100 levels."
+            "(write longer ones as strings), at most 32 levels."
         ),
         specified_by_url="https://www.rfc-editor.org/rfc/rfc8259",
         parse_value=_json,

@@ -8,10 +8,8 @@ from typing import Any, NamedTuple, cast
 import orjson
 from graphql import (
     GraphQLError,
-    OperationDefinitionNode,
     create_source_event_stream,
     execute_subscription_event,
-    get_operation_ast,
 )
 from graphql.execution import Executor
 from graphql.execution.collect_fields import collect_fields
@@ -19,13 +17,14 @@ from graphql.pyutils import Path
 from strawberry import Info, Schema
 from strawberry.types.execution import ExecutionResult
 
+from gql.admission import Admitted
 from gql.context import Context, Resources
 from gql.errors import presentable
 from gql.execution.documents import Document
 from gql.execution.paths import totals
 from gql.execution.projection import Later, Project, projected, projection
 from gql.execution.shape import NotProjectable, shape_of
-from gql.http import Request, printed
+from gql.http import printed
 from repos.feed.reading import Reading
 
 
@@ -92,13 +91,13 @@ class Followed(NamedTuple):
     info: Info[Context, None]
 
 
-def followed(schema: Schema, document: Document, request: Request, context: Context) -> Followed | None:
-    """The subscription that `request` asks for, of a document that has it.
+def followed(asked: Admitted, context: Context) -> Followed | None:
+    """The subscription that was admitted.
 
     None for one with a mistake in its variables or arguments, and for what can't be projected.
     """
-    operation = cast("OperationDefinitionNode", get_operation_ast(document.node, request.operation_name))
-    variables, operation_name = request.variables, request.operation_name
+    schema, document, variables = context.resources.gate.schema, asked.document, asked.variables
+    operation, operation_name = asked.operation.node, asked.operation.name
     executor = _executor(schema, document, operation_name, variables, context)
     if not isinstance(executor, Executor):
         return None

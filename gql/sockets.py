@@ -40,7 +40,7 @@ class Conversation:
 
     def __init__(self, view: "GraphQLView", scope: Scope, receive: Receive, send: Send) -> None:
         self._view = view
-        self._limits = view.limits
+        self._limits = view.resources.gate.limits
         self._socket = WebSocket(scope, receive, send)
         self._connection = connection_of(scope)
         self._context = Context(view.resources)
@@ -178,22 +178,22 @@ class Conversation:
         self._operations[name] = asyncio.create_task(self._operate(name, request))
 
     async def _operate(self, name: str, request: Request) -> None:
-        schema, context = self._view.schema, self._context
+        context = self._context
         async with self._telling(name):
-            operation = await admitted(schema, request, context)
+            operation = await admitted(request, context)
             if operation.kind is not OperationType.SUBSCRIPTION:
-                result = await answered(schema, operation, context)
+                result = await answered(operation, context)
                 if not has_data(result):
                     raise Refused(*result.errors or ())
                 await self._send(next_text(name, printed(result)))
                 await self._complete(name)
                 return
-            found = followed(schema, operation.document, request, context)
+            found = followed(operation, context)
             if found and isinstance(found.events, Reading):
                 with found.events.registered():
                     await self._read(name, found.selection, found.events)
                 return
-            async with aclosing(events(schema, operation, context, found)) as payloads:
+            async with aclosing(events(operation, context, found)) as payloads:
                 async for payload in payloads:
                     await self._send(next_text(name, payload))
             await self._complete(name)

@@ -12,13 +12,11 @@ from gql.context import Info
 from gql.cursors import TapeCursor, decoded, live_position
 from gql.errors import inside
 from gql.inputs import SeriesInput
+from gql.limits import MOST_SERIES, MOST_SNAPSHOT
 from gql.status import Health
 from repos import events
 from repos.domain import Series, label
 from repos.feed.reading import Reading
-
-MOST_SNAPSHOT = 1_000
-MOST_SERIES = 200
 
 Resume = Annotated[
     str | None, strawberry.argument(description="A live cursor: go on from there, instead of a snapshot.")

@@ -11,7 +11,6 @@ from graphql import OperationType
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
-from strawberry import Schema
 from strawberry.http.ides import get_graphql_ide_html
 from strawberry.types.execution import ExecutionResult
 
@@ -36,9 +35,7 @@ from gql.http import (
     send_result,
     status_of,
 )
-from gql.limits import Limits
 from gql.operations import answered, payloads
-from gql.schema import schema
 from gql.sockets import Conversation
 from gql.sse import stream_of
 
@@ -50,12 +47,8 @@ PATH_HEADER = b"x-candleql-path"
 class GraphQLView:
     """An ASGI application. What is asked becomes a Request, is admitted, and is answered as its transport wants."""
 
-    def __init__(
-        self, resources: Resources, limits: Limits, access: Access | None = None, *, show_path: bool = False
-    ) -> None:
-        self.schema: Schema = schema
+    def __init__(self, resources: Resources, access: Access | None = None, *, show_path: bool = False) -> None:
         self.resources = resources
-        self.limits = limits
         self.access = access or Access()
         self.broadcasts = Broadcasts()
         self.stopping = asyncio.Event()
@@ -89,13 +82,14 @@ class GraphQLView:
             raise HTTPRefusal(HTTPStatus.NOT_ACCEPTABLE, f"Answers are {known}")
         try:
             context = Context(self.resources, await self.access.caller(*asking(scope)))
-            operation = await admitted(self.schema, request, context)
+            operation = await admitted(request, context)
             _check_transport(operation, scope["method"], accepted)
             if operation.kind is OperationType.SUBSCRIPTION:
-                events = self._while_valid(context.caller, payloads(self.schema, operation, context))
+                events = self._while_valid(context.caller, payloads(operation, context))
                 await stream_of(events, self.stopping)(scope, receive, send)
                 return
-            result = await answered(self.schema, operation, context)
+            result = await answered(operation, context)
+            result.extensions = {"cost": operation.cost}
         except Refused as refused:
             context, result = Context(self.resources), ExecutionResult(None, refused.errors)
         if media_type is EVENTS and status_of(result, EVENTS) == HTTPStatus.OK:

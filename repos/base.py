@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from repos.errors import DatabaseOperationError, DatabaseUnavailable
+from repos.errors import DatabaseOperationError, DatabaseTooSlow, DatabaseUnavailable
 from repos.hot import hot_transaction
 
 if TYPE_CHECKING:
@@ -48,9 +48,10 @@ def translated(attempt: str, error: Exception) -> DatabaseOperationError:
     if isinstance(error, DBAPIError) and error.orig is not None:
         driver = error.orig.__cause__ or error.orig
     lost = isinstance(driver, _PASSING) or (isinstance(error, DBAPIError) and error.connection_invalidated)
-    made = (DatabaseUnavailable if lost else DatabaseOperationError)(
-        f"{attempt}: {str(driver) or type(driver).__name__}"
-    )
+    kind = DatabaseUnavailable if lost else DatabaseOperationError
+    if isinstance(driver, asyncpg.QueryCanceledError):
+        kind = DatabaseTooSlow
+    made = kind(f"{attempt}: {str(driver) or type(driver).__name__}")
     made.__cause__ = driver
     return made
 

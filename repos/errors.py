@@ -6,6 +6,7 @@
     ├── MailboxOverflow          a subscriber read too slowly; it resumes from its cursor
     └── DatabaseOperationError   the database refused or failed
         └── DatabaseUnavailable  it could not be reached
+            └── DatabaseTooSlow  it was given no more time
 
 A value that is wrong in itself is a repos.domain.InvalidValue.
 """
@@ -43,3 +44,7 @@ class DatabaseUnavailable(DatabaseOperationError):
     """The database could not be reached, or went away during the operation. Trying again later can help."""
 
     code = "DATABASE_UNAVAILABLE"
+
+
+class DatabaseTooSlow(DatabaseUnavailable):
+    """A statement was cancelled by the database: it took longer than statement_timeout allows."""

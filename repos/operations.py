@@ -67,12 +67,13 @@ class DatabaseOperations:
         max_overflow: int = 10,
         pool_timeout: float = 10.0,
         pool_recycle: float = 1800.0,
+        read_timeout: float | None = None,
     ) -> None:
         """`database` is a URL, or the embedded server. `listen_url`, where it differs, leads straight to the primary.
 
         Up to `pool_size` connections stay open and `max_overflow` more are opened when all are in use; a caller waits
         `pool_timeout` seconds for one; none serves longer than `pool_recycle` seconds. What is printed as it is stored
-        is read on up to `pool_size` others, which have as long to answer.
+        is read on up to `pool_size` others, where the database cancels a statement after `read_timeout` seconds.
 
         Raises:
             InvalidValue: The URL is not PostgreSQL's.
@@ -97,8 +98,9 @@ class DatabaseOperations:
         )
         sa.event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
         self.bus = Bus(self.engine, self.listen_connection)
+        self._read_settings = {} if read_timeout is None else {"statement_timeout": str(int(read_timeout * 1000))}
         self._wire = WireConnections(
-            self._connect, pool_size, pool_timeout, self.engine.sync_engine.logger.info if log_sql else None
+            self._connect_reader, pool_size, pool_timeout, self.engine.sync_engine.logger.info if log_sql else None
         )
         self.market_data = MarketDataRepository(self.engine, self.bus, self._log, self._wire)
         self.tape = TapeRepository(self.engine, self.bus, self._log)
@@ -186,6 +188,9 @@ class DatabaseOperations:
         )
         self._connections.add(connection)
         return connection
+
+    async def _connect_reader(self) -> asyncpg.Connection:
+        return await asyncpg.connect(await self._ready(), timeout=_CONNECT_SECONDS, server_settings=self._read_settings)
 
     async def _ready(self) -> str:
         """The URL of the database, which is up and migrated."""

@@ -29,6 +29,9 @@ from repos.raw_rows import FIELDS, filled_rows, rows_of
 from repos.tables import raw_trades as t
 from repos.tape import TapeRepository
 
+RAW_BYTES = 1_048_576
+"""Of one object, as JSON."""
+
 _COLUMNS = (
     t.c.id,
     t.c.timestamp,
@@ -85,7 +88,8 @@ class RawTradeRepository(BaseRepository):
         """Store one object as the exchange sent it; False when it is a trade that was stored before.
 
         Raises:
-            InvalidValue: The data can't be stored as JSON, or is a trade of another instant than the point's.
+            InvalidValue: The data can't be stored as JSON, is longer than RAW_BYTES, or is a trade of another instant
+                than the point's.
             DatabaseOperationError: The database failed.
         """
         return await self.insert_raw_websocket_data(
@@ -104,6 +108,8 @@ class RawTradeRepository(BaseRepository):
         """
         label("exchange", exchange), label("symbol", symbol), label("data_type", data_type)
         text = json_text("raw_data", raw_data)
+        if len(text.encode()) > RAW_BYTES:
+            raise InvalidValue("raw_data", f"it takes {len(text.encode()):,} bytes, more than {RAW_BYTES:,}")
         if timestamp is not None:
             timestamp = instant("timestamp", timestamp)
         if data_type == DataType.TRADE.value and isinstance(raw_data, Mapping) and "tradeId" in raw_data:

@@ -2,11 +2,23 @@
 
 from collections import OrderedDict
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, OperationType, get_operation_ast, parse, validate
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    OperationDefinitionNode,
+    parse,
+    validate,
+)
 
-from gql.errors import PARSE_FAILED, RULES, VALIDATION_FAILED, Refused, refused
+from gql.cost import Costs
+from gql.errors import BAD_USER_INPUT, PARSE_FAILED, VALIDATION_FAILED, Refused, refused
+from gql.execution.fields import fragments_of, grouped
 from gql.execution.operation import NotCompiled, Operation
-from gql.execution.roots import RootField, root_fields_of
+from gql.limits import Limits
+from gql.rules import broken, introspecting
+from gql.validation import RULES
 
 MOST = 512
 """Documents."""
@@ -16,97 +28,128 @@ MOST_TEXT = 131_072
 """Characters of all documents together: some 40 MB of trees at worst."""
 _MOST_OPERATIONS = 16
 """Of one document, that are kept compiled."""
+_MOST_ERRORS = 20
+"""That are looked for in a document; to word one can take a tenth of a millisecond."""
+
+
+class Chosen:
+    """One operation of a valid document."""
+
+    def __init__(self, schema: GraphQLSchema, document: DocumentNode, node: OperationDefinitionNode) -> None:
+        self.node = node
+        self.name = None if node.name is None else node.name.value
+        self.kind = node.operation
+        found = grouped([node.selection_set], fragments_of(document)).values()
+        self.fields = sorted({nodes[0].name.value for nodes in found})
+        """The names of the root fields that it asks for."""
+        self.costs = Costs(schema, document, node)
+        self._compiled: Operation | NotCompiled
+        try:
+            self._compiled = Operation(schema, document, self.name)
+        except NotCompiled as reason:
+            self._compiled = reason
+
+    def compiled(self) -> Operation:
+        """The query that it is.
+
+        Raises:
+            NotCompiled: It is none.
+        """
+        if isinstance(self._compiled, NotCompiled):
+            raise self._compiled
+        return self._compiled
 
 
 class Document:
     """A valid document and its operations."""
 
-    def __init__(self, schema: GraphQLSchema, node: DocumentNode) -> None:
+    def __init__(self, schema: GraphQLSchema, text: str, node: DocumentNode) -> None:
+        self.text = text
         self.node = node
         self._schema = schema
-        self._operations: dict[str | None, Operation | NotCompiled] = {}
-        self._kinds: dict[str | None, OperationType] = {}
-        self._root_fields: dict[str | None, frozenset[RootField]] = {}
+        self._chosen: dict[str | None, Chosen] = {}
 
-    def kind(self, name: str | None) -> OperationType | None:
-        """Of the operation of that name; None names the only one. None when there is no such operation."""
-        kind = self._kinds.get(name)
-        if kind is None and (operation := get_operation_ast(self.node, name)):
-            kind = self._kinds[name] = operation.operation
-        return kind
-
-    def root_fields(self, name: str | None) -> frozenset[RootField]:
-        """What an operation asks for, by the name that kind() knows it by."""
-        found = self._root_fields.get(name)
-        if found is None:
-            operation = get_operation_ast(self.node, name)
-            found = self._root_fields[name] = root_fields_of(self.node, [operation] if operation else [])
-        return found
-
-    def operation(self, name: str | None) -> Operation:
-        """The query of that name; None names the only one.
+    def choose(self, name: str | None) -> Chosen:
+        """The operation of that name; None names the only one.
 
         Raises:
-            NotCompiled: There is no such query.
+            Refused: There is no such operation, or no only one.
         """
-        found = self._operations.get(name)
+        found = self._chosen.get(name)
         if found is None:
-            if len(self._operations) >= _MOST_OPERATIONS:
-                self._operations.clear()
-            try:
-                found = Operation(self._schema, self.node, name)
-            except NotCompiled as reason:
-                found = reason
-            self._operations[name] = found
-        if isinstance(found, NotCompiled):
-            raise found
+            if len(self._chosen) >= _MOST_OPERATIONS:
+                self._chosen.clear()
+            found = self._chosen[name] = Chosen(self._schema, self.node, self._named(name))
         return found
+
+    def _named(self, name: str | None) -> OperationDefinitionNode:
+        operations = [node for node in self.node.definitions if isinstance(node, OperationDefinitionNode)]
+        if name is not None:
+            operations = [node for node in operations if node.name is not None and node.name.value == name]
+        if len(operations) == 1:
+            return operations[0]
+        if name is not None:
+            raise refused(BAD_USER_INPUT, f"operationName: the document has no operation {name[:80]!a}")
+        raise refused(BAD_USER_INPUT, "operationName is missing: the document has several operations")
 
 
 class Documents:
-    """Valid documents by schema and text, the least recently used forgotten first. What is not valid is never kept."""
+    """Valid documents by their text, the least recently used forgotten first. What is not valid is never kept."""
 
-    def __init__(self) -> None:
-        self._documents: OrderedDict[tuple[GraphQLSchema, str], Document] = OrderedDict()
+    def __init__(self, schema: GraphQLSchema, limits: Limits) -> None:
+        self._schema = schema
+        self._limits = limits
+        self._documents: OrderedDict[str, Document] = OrderedDict()
         self._length = 0
 
-    def get(self, schema: GraphQLSchema, text: str) -> Document:
+    def known(self, text: str) -> Document | None:
+        """The document of `text`, if it is remembered."""
+        document = self._documents.get(text)
+        if document is not None:
+            self._documents.move_to_end(text)
+        return document
+
+    def read(self, text: str) -> Document:
         """The document of `text`.
 
         Raises:
-            Refused: It has mistakes.
+            Refused: It is beyond the limits, or has mistakes.
         """
-        document = self._documents.get((schema, text))
-        if document is not None:
-            self._documents.move_to_end((schema, text))
-            return document
-        document = Document(schema, _valid(schema, text))
-        self._keep(schema, text, document)
+        limits = self._limits
+        if len(text) > limits.characters:
+            raise refused(
+                VALIDATION_FAILED,
+                f"The document has {len(text):,} characters; at most {limits.characters:,} are allowed.",
+            )
+        try:
+            node = parse(text, max_lexical_tokens=limits.tokens)
+        except GraphQLSyntaxError as error:
+            raise Refused(coded(error, PARSE_FAILED)) from error
+        except GraphQLError as error:  # it is nested too deeply for the parser
+            raise refused(PARSE_FAILED, error.message) from error
+        if not any(isinstance(definition, OperationDefinitionNode) for definition in node.definitions):
+            raise refused(BAD_USER_INPUT, "The document has no operation")
+        errors = list(broken(node, limits))
+        if not limits.introspection:
+            errors += introspecting(node)
+        errors = errors or validate(self._schema, node, RULES, _MOST_ERRORS, hide_suggestions=not limits.introspection)
+        if errors:
+            raise Refused(*(coded(error, VALIDATION_FAILED) for error in errors))
+        document = Document(self._schema, text, node)
+        self._keep(text, document)
         return document
 
-    def _keep(self, schema: GraphQLSchema, text: str, document: Document) -> None:
+    def _keep(self, text: str, document: Document) -> None:
         if len(text) > LONGEST:
             return
-        self._documents[schema, text] = document
+        self._documents[text] = document
         self._length += len(text)
         while len(self._documents) > MOST or self._length > MOST_TEXT:
-            (_, oldest), _ = self._documents.popitem(last=False)
+            oldest, _ = self._documents.popitem(last=False)
             self._length -= len(oldest)
 
 
-def _valid(schema: GraphQLSchema, text: str) -> DocumentNode:
-    try:
-        node = parse(text)
-    except GraphQLError as error:
-        error.extensions = {"code": PARSE_FAILED}
-        raise Refused(error) from error
-    except RecursionError as error:
-        raise refused(PARSE_FAILED, "The document is nested too deeply") from error
-    if mistakes := validate(schema, node, RULES):
-        for mistake in mistakes:
-            mistake.extensions = {"code": VALIDATION_FAILED, **(mistake.extensions or {})}
-        raise Refused(*mistakes)
-    return node
-
-
-documents = Documents()
+def coded(error: GraphQLError, code: str) -> GraphQLError:
+    """`error` with this code, unless it has one."""
+    error.extensions = {"code": code, **(error.extensions or {})}
+    return error

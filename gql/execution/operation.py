@@ -8,18 +8,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 from graphql import (
-    DirectiveNode,
     DocumentNode,
     FieldNode,
     GraphQLError,
     GraphQLSchema,
     OperationType,
-    VariableNode,
-    Visitor,
     get_operation_ast,
     is_non_null_type,
     located_error,
-    visit,
 )
 from graphql.execution import Executor
 from graphql.execution.collect_fields import FieldDetailsList, collect_fields
@@ -30,6 +26,7 @@ from strawberry.types.field import StrawberryField
 from gql.context import Context
 from gql.errors import presentable
 from gql.execution.arguments import Argument, NotCoercible, Variable, arguments_of, coerced, given, variables_of
+from gql.execution.fields import switches_of
 from gql.execution.projection import Project, projected, projection
 from gql.execution.shape import NotProjectable, shape_of
 
@@ -76,9 +73,8 @@ class Operation:
         self._document = document
         self._name = name
         self._variables = variables_of(schema, operation)
-        switches = _Switches()
-        visit(document, switches)
-        self._switches = [variable.name for variable in self._variables if variable.name in switches.names]
+        switches = switches_of(document)
+        self._switches = [variable.name for variable in self._variables if variable.name in switches]
         self._plans: dict[tuple[Any, ...], list[_Root] | str] = {}
 
     async def answer(self, context: Context, inputs: dict[str, Any]) -> ExecutionResult:
@@ -159,16 +155,3 @@ async def _resolved(root: _Root, arguments: dict[str, Any], request: Any, errors
         return await projected(root.project, value, info)
     except Exception as error:  # whatever it is, graphql-core finds it again and words it
         raise NotCompiled(f"Query.{root.definition.python_name}: {type(error).__name__}") from error
-
-
-class _Switches(Visitor):
-    """The variables in @skip and @include."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-
-    def enter_directive(self, node: DirectiveNode, *_: object) -> None:
-        self.names |= {
-            argument.value.name.value for argument in node.arguments or () if isinstance(argument.value, VariableNode)
-        }

@@ -1,0 +1,102 @@
+"""Accounts of points: what each client may still ask for in this minute."""
+
+import math
+import time
+from dataclasses import dataclass
+
+import structlog
+from limits import RateLimitItemPerMinute
+from limits.aio.strategies import FixedWindowRateLimiter
+from limits.errors import StorageError
+from limits.storage import storage_from_string
+
+log = structlog.get_logger(__name__)
+
+_BLOCKS = 100
+"""What is taken from the library at a time, as a part of the whole: to ask it takes longer than a small query."""
+_MOST = 10_000
+"""Clients that are remembered here; the library remembers all."""
+MEMORY = "memory://"
+
+
+class Exhausted(Exception):
+    """There are not so many points left in this minute; `retry_after` seconds from now there are."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__()
+        self.retry_after = retry_after
+
+
+@dataclass(slots=True)
+class _Account:
+    left: int
+    """Points that were taken and not spent."""
+    untaken: int
+    ends: float
+    """When the minute is over, by time.monotonic()."""
+
+
+class Accounts:
+    """So many points a minute for each client; the minute begins with the first that are spent.
+
+    Points are taken from the library by the block, a hundredth of the minute's: so many at most are lost to a client
+    when its minute ends, with each process that it asks.
+    """
+
+    def __init__(self, points_a_minute: int, storage: str = MEMORY) -> None:
+        """`storage` is where the library counts: in memory, or for many processes together, such as redis://host:6379.
+
+        Raises:
+            limits.errors.ConfigurationError: There is no such storage, or what it needs is not installed.
+        """
+        self._limiter = FixedWindowRateLimiter(storage_from_string(f"async+{storage}", wrap_exceptions=True))
+        self._minute = RateLimitItemPerMinute(points_a_minute)
+        self._block = max(points_a_minute // _BLOCKS, 1)
+        self._accounts: dict[str, _Account] = {}
+
+    async def charge(self, client: str, points: int) -> int:
+        """Take them from the client's account; what remains in this minute.
+
+        Raises:
+            Exhausted: There are not so many.
+        """
+        remaining = self.spent(client, points)
+        if remaining is None:
+            account = await self._filled(client, points, self._accounts.get(client))
+            account.left -= points
+            remaining = account.left + account.untaken
+        return remaining
+
+    def spent(self, client: str, points: int) -> int | None:
+        """As `charge`, where the points were taken already; None where the library has to be asked."""
+        account = self._accounts.get(client)
+        if account is None or account.left < points or account.ends <= time.monotonic():
+            return None
+        account.left -= points
+        return account.left + account.untaken
+
+    async def _filled(self, client: str, points: int, account: _Account | None) -> _Account:
+        now = time.monotonic()
+        left = 0 if account is None or account.ends <= now else account.left
+        if account is not None and left and account.untaken + left < points:
+            raise Exhausted(math.ceil(account.ends - now))
+        try:
+            return await self._taken(client, points, left)
+        except StorageError as error:
+            log.error("The storage of the rate limit does not answer; nobody is held up", reason=str(error))
+            return _Account(max(points, self._block), 0, now + 1)
+
+    async def _taken(self, client: str, points: int, left: int) -> _Account:
+        now = time.monotonic()
+        _, untaken = await self._limiter.get_window_stats(self._minute, client)
+        taken = min(max(points - left, self._block), untaken)
+        fits = left + taken >= points and await self._limiter.hit(self._minute, client, cost=taken)
+        reset, untaken = await self._limiter.get_window_stats(self._minute, client)
+        seconds = reset - time.time()
+        if not fits:
+            raise Exhausted(max(math.ceil(seconds), 1))
+        account = _Account(left + taken, untaken, now + seconds)
+        if client not in self._accounts and len(self._accounts) >= _MOST:
+            del self._accounts[next(iter(self._accounts))]
+        self._accounts[client] = account
+        return account

@@ -1,0 +1,440 @@
+"""What operations pass before they run, over every transport: names, cost, rate, trusted documents, time."""
+
+import asyncio
+import json
+from hashlib import sha256
+
+import httpx2
+import pytest
+import sqlalchemy as sa
+import structlog
+from limits.errors import ConfigurationError, StorageError
+
+from gql.deadline import Deadline, Late
+from gql.errors import Refused
+from gql.http import Request
+from gql.limits import Limits
+from gql.rate import Accounts, Exhausted
+from gql.trusted import MOST, TrustedDocuments
+from repos.base import translated
+from repos.errors import DatabaseTooSlow
+from repos.hot import Hot
+from repos.operations import DatabaseOperations
+from tests.gql_server import WAIT, Client, an_app, graphql_ws, running
+
+pytestmark = pytest.mark.anyio
+
+ASKED = '{ bot(id: "1") { name } }'
+COST = 11
+PAGE = 'candles(symbol: "BTC-USDT", timeframe: "1m", first: 10000) { nodes { open high low close volume } }'
+DEAR = "{ " + " ".join(f"p{n}: {PAGE}" for n in range(20)) + " }"
+
+
+def hashed(text):
+    return sha256(text.encode()).hexdigest()
+
+
+def persisted(text, query=True):
+    """The body of an automatic persisted query, with the query or without."""
+    extensions = {"persistedQuery": {"version": 1, "sha256Hash": hashed(text)}}
+    return {"extensions": extensions} | ({"query": text} if query else {})
+
+
+def code(answer):
+    [error] = answer["errors"]
+    return error["extensions"]["code"]
+
+
+@pytest.fixture
+async def client(db, feed):
+    async with Client(an_app(db, feed)) as client:
+        yield client
+
+
+async def posted(client, body):
+    return (await client.http.post("/graphql", json=body)).json()
+
+
+async def test_every_answer_tells_its_cost_however_it_was_made(client):
+    compiled = await client.post(ASKED)
+    plain = await client.post('mutation { deleteBot(id: "1") { deleted } }')
+    got = (await client.http.get("/graphql", params={"query": ASKED})).json()
+
+    assert compiled["extensions"]["cost"]["requested"] == COST
+    assert plain["extensions"]["cost"]["requested"] == COST
+    assert got["extensions"]["cost"].keys() == {"requested", "limit", "remaining"}
+    assert compiled["extensions"]["cost"]["remaining"] - got["extensions"]["cost"]["remaining"] >= 2 * COST
+
+
+async def test_what_costs_too_much_never_runs(db, feed, client, monkeypatch):
+    reads = []
+    monkeypatch.setattr(db.market_data.stored, "pages", reads.append)
+
+    posted = await client.post(DEAR)
+    got = await client.http.get("/graphql", params={"query": DEAR})
+    mutated = await client.post(
+        "mutation ($c: [CandleInput!]!) { upsertCandles(input: $c) { storedCount } }", c=[{}] * 100_001
+    )
+
+    assert [code(answer) for answer in (posted, got.json(), mutated)] == ["COST_LIMIT_EXCEEDED"] * 3
+    assert posted["errors"][0]["extensions"]["cost"] == {"requested": 20 * 60_010, "limit": 1_000_000}
+    assert "1,200,200" in posted["errors"][0]["message"]
+    assert reads == []
+
+
+async def test_who_spent_the_minutes_points_is_told_when_to_come_back(db, feed):
+    limits = Limits(cost=1_000, points_a_minute=1_000)
+    async with Client(an_app(db, feed, limits=limits)) as client:
+        for _ in range(200):
+            response = await client.http.post("/graphql", json={"query": ASKED})
+            if response.status_code != 200:
+                break
+        got = await client.http.get("/graphql", params={"query": ASKED})
+
+    error = response.json()["errors"][0]
+    assert error["extensions"]["code"] == "RATE_LIMITED"
+    assert 1 <= error["extensions"]["retryAfter"] <= 60
+    assert response.status_code == got.status_code == 429
+    assert response.headers["retry-after"] == got.headers["retry-after"]
+
+
+async def test_documents_that_have_to_be_read_are_charged_whether_right_or_wrong(db, feed):
+    async with Client(an_app(db, feed, limits=Limits(cost=1_000, points_a_minute=1_000))) as client:
+        codes = [code(await client.post(f"{{ nothing{n} }}")) for n in range(40)]
+
+    assert codes[0] == "GRAPHQL_VALIDATION_FAILED"
+    assert codes[-1] == "RATE_LIMITED"
+
+
+async def test_zero_means_any_number(db, feed):
+    async with Client(an_app(db, feed, limits=Limits(points_a_minute=0))) as client:
+        answer = await client.post(ASKED)
+
+    assert answer["extensions"]["cost"] == {"requested": COST, "limit": 1_000_000}
+
+
+async def test_accounts_are_apart_and_give_all_of_their_points_but_no_more():
+    accounts = Accounts(1_000)
+    remaining = [await accounts.charge("one", 7) for _ in range(142)]
+
+    with pytest.raises(Exhausted) as exhausted:
+        await accounts.charge("one", 7)
+
+    assert remaining == [1_000 - 7 * n for n in range(1, 143)]
+    assert 1 <= exhausted.value.retry_after <= 60
+    assert await accounts.charge("one", 6) == 0
+    assert await accounts.charge("other", 1_000) == 0
+
+
+async def test_a_storage_that_is_not_there_is_told_at_the_start(db, feed):
+    with pytest.raises(ConfigurationError):
+        an_app(db, feed, rate_storage="nonsense://")
+
+
+async def test_refusals_are_messages_of_one_operation_on_a_websocket(db, feed):
+    async with running(an_app(db, feed)) as address, graphql_ws(address) as socket:
+        told = []
+        for query in (DEAR, "{ nothing }", "{ health {", "{ a" * 17 + " }" * 17):
+            await socket.subscribe(query)
+            message = await socket.receive()
+            told.append((message["type"], message["payload"][0]["extensions"]["code"]))
+        await socket.subscribe("{ __typename }")
+        answer = await socket.event()
+
+    assert told == [
+        ("error", "COST_LIMIT_EXCEEDED"),
+        ("error", "GRAPHQL_VALIDATION_FAILED"),
+        ("error", "GRAPHQL_PARSE_FAILED"),
+        ("error", "GRAPHQL_VALIDATION_FAILED"),
+    ]
+    assert answer == {"__typename": "Query"}
+
+
+async def test_server_sent_events_are_admitted_as_well_and_queries_over_them_compiled(db, feed):
+    async with running(an_app(db, feed)) as address, httpx2.AsyncClient(timeout=WAIT) as http:
+        texts = [
+            (await http.post(f"http://{address}/graphql", json=body, headers={"accept": "text/event-stream"})).text
+            for body in ({"query": DEAR}, {"query": ASKED}, persisted(ASKED, query=False), persisted(ASKED))
+        ]
+
+    dear, asked, unknown, registered = (
+        json.loads(next(line for line in text.splitlines() if line.startswith("data: {")).removeprefix("data: "))
+        for text in texts
+    )
+    assert code(dear) == "COST_LIMIT_EXCEEDED"
+    assert code(unknown) == "PERSISTED_QUERY_NOT_FOUND"
+    assert asked["data"] == registered["data"] == {"bot": None}
+
+
+@pytest.mark.parametrize(
+    ("query", "name", "told"),
+    [
+        pytest.param("query A { __typename } query B { __typename }", None, "several operations", id="none chosen"),
+        pytest.param("query A { __typename }", "B", "no operation 'B'", id="another chosen"),
+        pytest.param("{ __typename }", "", "no operation ''", id="the empty name"),
+        pytest.param("fragment F on Query { __typename }", None, "no operation", id="none there"),
+        pytest.param("", None, "no query", id="no document"),
+    ],
+)
+async def test_an_operation_must_be_named_where_there_is_a_choice(db, feed, query, name, told):
+    body = {"query": query, "operationName": name}
+    async with running(an_app(db, feed)) as address, graphql_ws(address) as socket:
+        async with httpx2.AsyncClient(timeout=WAIT) as http:
+            response = await http.post(f"http://{address}/graphql", json=body)
+        await socket.send(id="1", type="subscribe", payload=body)
+        message = await socket.receive()
+
+    assert response.status_code == 400
+    for [error] in (response.json()["errors"], message["payload"]):
+        assert error["extensions"] == {"code": "BAD_USER_INPUT"}
+        assert told in error["message"]
+
+
+async def test_a_query_is_registered_by_its_hash_and_then_asked_for_by_it_alone(client):
+    unknown = await posted(client, persisted(ASKED, query=False))
+    registered = await posted(client, persisted(ASKED))
+    known = await posted(client, persisted(ASKED, query=False))
+    extensions = json.dumps(persisted(ASKED)["extensions"])
+    got = await client.http.get("/graphql", params={"extensions": extensions})
+
+    assert (code(unknown), unknown["errors"][0]["message"]) == ("PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound")
+    assert registered["data"] == known["data"] == got.json()["data"] == {"bot": None}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(persisted("{ other }") | {"query": ASKED}, id="the hash of another"),
+        pytest.param({"extensions": {"persistedQuery": {"version": 2, "sha256Hash": "x"}}}, id="another version"),
+        pytest.param({"extensions": {"persistedQuery": {"version": 1, "sha256Hash": 7}}}, id="no hash"),
+        pytest.param({"extensions": {"persistedQuery": "x"}}, id="no object"),
+    ],
+)
+async def test_a_wrong_persisted_query_is_refused(client, body):
+    assert code(await posted(client, body)) == "BAD_USER_INPUT"
+
+
+def test_registered_queries_are_bounded_and_the_least_asked_is_forgotten():
+    trusted = TrustedDocuments()
+
+    def body(number, *, query):
+        return Request(**persisted(f"{{ a{number} }}", query=query))
+
+    for number in range(MOST):
+        trusted.text_of(body(number, query=True))
+    trusted.text_of(body(0, query=False))
+
+    trusted.text_of(body(MOST, query=True))
+
+    assert trusted.text_of(body(0, query=False)) == "{ a0 }"
+    with pytest.raises(Refused):
+        trusted.text_of(body(1, query=False))
+
+
+async def test_documents_of_the_manifest_are_asked_for_by_their_hash_over_every_transport(db, feed):
+    app = an_app(db, feed, trusted=TrustedDocuments({hashed(ASKED): ASKED}))
+    name = f"sha256:{hashed(ASKED)}"
+    async with running(app) as address, graphql_ws(address) as socket, httpx2.AsyncClient(timeout=WAIT) as http:
+        url = f"http://{address}/graphql"
+        answers = [
+            (await http.post(url, json={"documentId": name})).json(),
+            (await http.get(url, params={"documentId": name})).json(),
+            (await http.post(url, json=persisted(ASKED, query=False))).json(),
+            (await http.post(url, json={"documentId": f"sha256:{'0' * 64}"})).json(),
+        ]
+        await socket.send(id="1", type="subscribe", payload={"documentId": name})
+        event = await socket.event()
+
+    assert [answer.get("data") for answer in answers] == [{"bot": None}] * 3 + [None]
+    assert code(answers[3]) == "PERSISTED_QUERY_NOT_FOUND"
+    assert event == {"bot": None}
+
+
+async def test_only_trusted_documents_are_answered_where_so_it_is_set(db, feed):
+    trusted = TrustedDocuments({f"sha256:{hashed(ASKED)}": ASKED}, only=True)
+    async with Client(an_app(db, feed, trusted=trusted)) as client:
+        whole = await client.post(ASKED)
+        other = await client.http.post("/graphql", json={"query": "{ __typename }"})
+        registering = await posted(client, persisted("{ __typename }"))
+
+    assert whole["data"] == {"bot": None}
+    assert (other.status_code, code(other.json()), code(registering)) == (403, "FORBIDDEN", "FORBIDDEN")
+
+
+def test_a_manifest_with_a_wrong_hash_is_refused():
+    with pytest.raises(ValueError, match="is not the SHA-256"):
+        TrustedDocuments({"0" * 64: ASKED})
+
+
+async def test_an_operation_that_takes_too_long_is_ended_and_told(db, feed, monkeypatch):
+    ended = []
+
+    async def never(*_):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    monkeypatch.setattr(db.bots, "get_by_id", never)
+    monkeypatch.setattr(db.bots, "delete", never)
+    changing = 'mutation { deleteBot(id: "1") { deleted } }'
+    app = an_app(db, feed, limits=Limits(seconds=0.05))
+    async with running(app) as address, graphql_ws(address) as socket, Client(app) as client:
+        answers = [await client.post(ASKED), await client.post(changing)]
+        messages = []
+        for query in (ASKED, changing):
+            await socket.subscribe(query)
+            messages.append(await socket.receive())
+
+    for answer in answers:
+        assert code(answer) == "DATABASE_UNAVAILABLE"
+        assert "0.05 s" in answer["errors"][0]["message"]
+    assert [(message["type"], code({"errors": message["payload"]})) for message in messages] == [
+        ("error", "DATABASE_UNAVAILABLE")
+    ] * 2
+    assert len(ended) == 4
+
+
+async def test_a_deadline_ends_what_is_late_and_nothing_else():
+    deadline = Deadline(0.05)
+    never = asyncio.Event()
+
+    async def kept(work):
+        return await deadline.kept(work)
+
+    async def quick():
+        return 1
+
+    late = asyncio.create_task(kept(never.wait()))
+    cancelled = asyncio.create_task(kept(never.wait()))
+    await asyncio.sleep(0)
+    results = [await kept(quick()) for _ in range(3)]
+    cancelled.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    with pytest.raises(Late):
+        await late
+    assert results == [1, 1, 1]
+
+
+async def test_a_statement_that_reads_too_long_is_cancelled_by_the_database(database_url, db):
+
+    async with DatabaseOperations(database_url, read_timeout=0.05) as hasty:
+        with pytest.raises(Exception, match="statement timeout") as caught:
+            await hasty._wire.fetch(Hot(sa.select(sa.func.pg_sleep(10))), {})
+
+    assert isinstance(translated("reading", caught.value), DatabaseTooSlow)
+
+
+HOSTILE = ["\0", "a\0b", "\x07", "\ud800", "x" * 100_000, "' OR 1=1 --", "", "\u202e", "\n"]
+STRINGS = [
+    "query ($x: String!) { candles(symbol: $x, timeframe: \"1m\") { nodes { open } } }",
+    "query ($x: String!) { candles(exchange: $x, symbol: \"A\", timeframe: \"1m\") { nodes { open } } }",
+    "query ($x: String!) { candles(symbol: \"A\", timeframe: \"1m\", after: $x) { nodes { open } } }",
+    "query ($x: String!) { rawTrades(symbol: \"A\", dataType: $x) { nodes { id } } }",
+    "query ($x: String!) { botByName(name: $x) { id } }",
+    "query ($x: ID!) { bot(id: $x) { id } }",
+    "query ($x: String!) { bots(symbol: $x) { nodes { id } } }",
+    "query ($x: String!) { markets(exchange: $x) { symbol } }",
+    "query ($x: String!) { instruments(search: $x) { nodes { symbol } } }",
+    "query ($x: Timeframe!) { latestCandle(symbol: \"A\", timeframe: $x) { open } }",
+    "query ($x: DateTime!) { candles(symbol: \"A\", timeframe: \"1m\", start: $x) { nodes { open } } }",
+    "mutation ($x: String!) { insertRawWebsocketData(input: {symbol: \"A\", dataType: $x, rawData: 1}) { stored } }",
+    "mutation ($x: JSON!) { insertRawWebsocketData(input: {symbol: \"A\", dataType: \"x\", rawData: $x}) { stored } }",
+    "mutation ($x: String!) { updateBot(id: 1, input: {name: $x}) { bot { id } } }",
+    "mutation ($x: String!) { updateBot(id: 1, input: {strategyName: $x}) { bot { id } } }",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("query", STRINGS)
+async def test_no_string_makes_a_fault_of_ours(client, query):
+    for value in HOSTILE:
+        body = json.dumps({"query": query, "variables": {"x": value}})
+        response = await client.http.post("/graphql", content=body, headers={"content-type": "application/json"})
+
+        for error in response.json().get("errors", []):
+            assert error["extensions"]["code"] in ("BAD_USER_INPUT", "NOT_FOUND"), (value[:20], error)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"query": "{ \\ud800 }"}', b'{"query": "{ __typename }", "operationName": "\\ud800"}']
+)
+async def test_half_of_a_surrogate_pair_is_no_text(client, body):
+    response = await client.http.post("/graphql", content=body, headers={"content-type": "application/json"})
+
+    assert (response.status_code, code(response.json())) == (400, "BAD_USER_INPUT")
+
+
+async def test_raw_data_and_settings_of_bots_are_bounded(client):
+    raw = 'mutation ($x: JSON!) { insertRawWebsocketData(input: {symbol: "A", dataType: "x", rawData: $x}) { stored } }'
+    fits, long = "x" * 1_048_574, "x" * 1_048_575
+
+    assert (await client.ask(raw, x=fits))["insertRawWebsocketData"] == {"stored": True}
+    assert (await client.refused(raw, x=long))[0] == "BAD_USER_INPUT"
+    bot = 'mutation ($x: JSON!) { createBot(input: {name: "b", strategyName: "s", symbol: "A", timeframe: "1m",'
+    assert (await client.refused(bot + " virtualBalance: 1, config: $x}) { bot { id } } }", x={"a": "x" * 65_536}))[
+        0
+    ] == "BAD_USER_INPUT"
+
+
+@pytest.mark.parametrize("number", [10_001, 2**31, 2**63, 2**80, -1, 1.5, "1", 10**400])
+async def test_a_number_that_is_no_page_is_the_clients_mistake(client, number):
+    query = 'query ($n: Int) { candles(symbol: "A", timeframe: "1m", first: $n) { nodes { open high low close } } }'
+
+    assert (await client.refused(query, n=number))[0] == "BAD_USER_INPUT"
+
+
+async def test_without_introspection_what_is_wrong_with_variables_suggests_no_names(db, feed, client):
+    query = "query ($s: BotStatus) { bots(status: $s) { totalCount } }"
+    async with Client(an_app(db, feed, limits=Limits(introspection=False))) as hidden:
+        (_, told), (code, untold) = await client.refused(query, s="ACTIV"), await hidden.refused(query, s="ACTIV")
+
+    assert "Did you mean" in told
+    assert (code, "Did you mean" in untold, "ACTIVE" in untold) == ("BAD_USER_INPUT", False, False)
+
+
+async def test_a_batch_is_refused(client):
+    response = await client.http.post("/graphql", json=[{"query": ASKED}, {"query": ASKED}])
+
+    assert (response.status_code, code(response.json())) == (400, "BAD_USER_INPUT")
+
+
+async def test_deep_variables_are_the_clients_mistake(client):
+    deep = b"[" * 50_000 + b"]" * 50_000
+    body = b'{"query": "query ($x: String!) { botByName(name: $x) { id } }", "variables": {"x": %b}}' % deep
+    response = await client.http.post("/graphql", content=body, headers={"content-type": "application/json"})
+
+    assert (response.status_code, code(response.json())) == (400, "BAD_USER_INPUT")
+
+
+async def test_a_storage_that_does_not_answer_holds_nobody_up(monkeypatch):
+    async def gone(*_, **__):
+        raise StorageError(ConnectionError("gone"))
+
+    accounts = Accounts(1_000)
+    monkeypatch.setattr(accounts._limiter, "get_window_stats", gone)
+
+    with structlog.testing.capture_logs() as logs:
+        remaining = [await accounts.charge("one", 900) for _ in range(3)]
+
+    assert remaining == [0, 0, 0]
+    assert [entry["log_level"] for entry in logs] == ["error"] * 3
+
+
+async def test_what_the_deadline_ends_ends_in_the_database_too(db, feed, monkeypatch):
+    running = sa.text("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(600%'")
+
+    async def slow(_):
+        async with db.engine.connect() as connection:
+            await connection.execute(sa.text("SELECT pg_sleep(600 + 1)"))
+
+    monkeypatch.setattr(db.bots, "get_by_id", slow)
+    async with Client(an_app(db, feed, limits=Limits(seconds=0.2))) as client:
+        answer = await client.post(ASKED)
+
+    async with db.engine.connect() as connection, asyncio.timeout(WAIT):
+        await connection.execution_options(isolation_level="AUTOCOMMIT")  # each statement sees what goes on now
+        while (await connection.execute(running)).scalar_one() > 1:  # this statement is one of them
+            await asyncio.sleep(0)
+    assert code(answer) == "DATABASE_UNAVAILABLE"
