@@ -182,15 +182,21 @@ class DatabaseOperations:
         return await asyncpg.connect(self._listen_url or url, timeout=_CONNECT_SECONDS)
 
     async def _connect(self) -> asyncpg.Connection:
-        url = await self._ready()
+        return await self._opened({})
+
+    async def _connect_reader(self) -> asyncpg.Connection:
+        return await self._opened(self._read_settings)
+
+    async def _opened(self, settings: dict[str, str]) -> asyncpg.Connection:
         connection = await asyncpg.connect(
-            url, timeout=_CONNECT_SECONDS, command_timeout=_ANSWER_SECONDS, connection_class=_Connection
+            await self._ready(),
+            timeout=_CONNECT_SECONDS,
+            command_timeout=_ANSWER_SECONDS,
+            connection_class=_Connection,
+            server_settings=settings,
         )
         self._connections.add(connection)
         return connection
-
-    async def _connect_reader(self) -> asyncpg.Connection:
-        return await asyncpg.connect(await self._ready(), timeout=_CONNECT_SECONDS, server_settings=self._read_settings)
 
     async def _ready(self) -> str:
         """The URL of the database, which is up and migrated."""

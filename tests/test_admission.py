@@ -180,7 +180,8 @@ async def test_an_operation_must_be_named_where_there_is_a_choice(db, feed, quer
     body = {"query": query, "operationName": name}
     async with running(an_app(db, feed)) as address, graphql_ws(address) as socket:
         async with httpx2.AsyncClient(timeout=WAIT) as http:
-            response = await http.post(f"http://{address}/graphql", json=body)
+            accept = {"accept": "application/graphql-response+json"}
+            response = await http.post(f"http://{address}/graphql", json=body, headers=accept)
         await socket.send(id="1", type="subscribe", payload=body)
         message = await socket.receive()
 

@@ -49,7 +49,7 @@ async def test_answer_is_in_the_media_type_that_the_client_prefers(client, accep
 
     assert response.status_code == 200
     assert response.headers["content-type"] == f"{media_type}; charset=utf-8"
-    assert '{"data":{"__typename":"Query"}}' in response.text
+    assert '"data":{"__typename":"Query"}' in response.text
 
 
 @pytest.mark.parametrize("accept", ["text/html", "image/*", f"{OLD};q=0", "application/xml", f"{NEW};q=nonsense"])
@@ -78,7 +78,7 @@ async def test_what_was_not_executed_has_no_data_and_in_the_new_media_type_a_sta
     response = await post(client, query, accept)
 
     assert (response.status_code, code_of(response)) == (status, code)
-    assert list(response.json()) == ["errors"]
+    assert "data" not in response.json()
 
 
 async def test_unknown_operation_is_not_the_only_one_under_another_name(client):
@@ -126,7 +126,7 @@ async def test_get_carries_variables_and_operation_name(client):
 
     response = await client.http.get("/graphql", params=parameters)
 
-    assert response.json() == {"data": {"a": "Query"}}
+    assert response.json()["data"] == {"a": "Query"}
 
 
 @pytest.mark.parametrize(

@@ -67,8 +67,8 @@ def test_a_manifest_that_cannot_be_used_is_told_in_one_line(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("variables", "told"),
     [
-        ({"RATE_LIMIT": "999999"}, "^RATE_LIMIT is below MAX_QUERY_COST"),
-        ({"TRUSTED_ONLY": "true"}, "^TRUSTED_ONLY wants TRUSTED_DOCUMENTS"),
+        ({"RATE_LIMIT": "999999"}, "RATE_LIMIT is below MAX_QUERY_COST"),
+        ({"TRUSTED_ONLY": "true"}, "TRUSTED_ONLY wants TRUSTED_DOCUMENTS"),
         ({"MAX_QUERY_TOKENS": "0"}, "MAX_QUERY_TOKENS: "),
     ],
 )
