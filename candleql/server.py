@@ -3,11 +3,15 @@
 import asyncio
 import gc
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
+from typing import cast
 
 import uvicorn
 
@@ -18,7 +22,9 @@ from candleql.settings import Settings
 from collector.config import Pair
 from collector.okx.pace import Pace
 from gql.app import create_app
+from gql.door import Door
 from gql.frames import Connection
+from gql.listening import Guests, HTTPConnection
 from repos.domain import Series
 from repos.embedded.server import EmbeddedPostgres, default_data_dir
 from repos.feed.hub import Feed
@@ -26,6 +32,8 @@ from repos.operations import DatabaseOperations
 
 GRACE = 3
 """Seconds that open requests and sockets have to end. With what comes after, the whole stays within 5."""
+KEEP_ALIVE = 75
+"""Seconds that a connection may wait for its next request: longer than proxies keep theirs, or they lose requests."""
 
 
 def settle() -> None:
@@ -75,6 +83,25 @@ def bind(host: str, port: int) -> socket.socket:
         raise UserError(f"can't listen on {host} port {port}: {error}; choose another with --host, --port") from error
 
 
+def _door(settings: Settings, host: str) -> Door:
+    """Who is let in: clients that know the server by an allowed host, or by the address that it listens on."""
+    own = [] if ip_address(host).is_unspecified else [f"[{host}]" if ":" in host else host]
+    hosts, origins, proxies = (
+        [word.strip() for word in text.split(",") if word.strip()]
+        for text in (settings.allowed_hosts, settings.allowed_origins, settings.trusted_proxies)
+    )
+    try:
+        return Door([*hosts, *own], origins, proxies, settings.limits)
+    except ValueError as error:
+        raise UserError(f"TRUSTED_PROXIES: {error}") from error
+
+
+def _more_files() -> None:
+    """As many open files as the system lets this process have: the usual soft limit is 1,024 connections."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 async def serve(
     settings: Settings,
     db: DatabaseOperations,
@@ -91,18 +118,31 @@ async def serve(
     series = {Series("okx", pair.symbol, timeframe) for pair in pairs for timeframe in pair.timeframes}
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    door = _door(settings, host)
+    _more_files()
     async with AsyncExitStack() as stack:
         rest_url, ws_url = settings.okx_rest_url, settings.okx_ws_url
         if demo is not None:
             rest_url, ws_url = await stack.enter_async_context(demo.exchange())
         await stack.enter_async_context(db)
         feed = await stack.enter_async_context(Feed(db, settings.bot_timeout, settings.hot_candles))
-        app = create_app(db, feed, collected=series, bot_heartbeat_timeout=settings.bot_timeout)
+        app = create_app(
+            db,
+            feed,
+            collected=series,
+            bot_heartbeat_timeout=settings.bot_timeout,
+            door=door,
+            graphiql=settings.graphiql,
+        )
         config = uvicorn.Config(
             app,
             log_config=None,
             lifespan="off",
+            http=cast("type[asyncio.Protocol]", partial(HTTPConnection, Guests(settings.limits, door.is_proxy))),
             ws=Connection,
+            proxy_headers=False,  # the door reads them, and only from those whose word counts
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE,
             ws_per_message_deflate=settings.websocket_compression,
             timeout_graceful_shutdown=GRACE,
         )

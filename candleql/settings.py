@@ -1,5 +1,6 @@
 """The settings: read once, from the environment and a .env file, and passed on as plain values."""
 
+from dataclasses import fields
 from datetime import timedelta
 from typing import Literal
 
@@ -7,6 +8,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from candleql.errors import UserError
+from gql.limits import Limits
 from repos.address import database_url
 
 
@@ -31,6 +33,16 @@ class Settings(BaseSettings):
     hot_candles: int = Field(default=2_000, ge=0, le=10_000)
     bot_heartbeat_timeout: float = Field(default=60.0, gt=0)
 
+    allowed_hosts: str = "localhost,127.0.0.1,[::1]"
+    allowed_origins: str = ""
+    trusted_proxies: str = ""
+    graphiql: bool = True
+    max_body: int = Field(default=4_000_000, gt=0)
+    max_connections: int = Field(default=10_000, gt=0)
+    max_connections_per_address: int = Field(default=500, gt=0)
+    max_sockets: int = Field(default=500, gt=0)
+    request_timeout: float = Field(default=15.0, gt=0)
+
     @property
     def url(self) -> str | None:
         """The database's URL; None for the embedded default."""
@@ -38,6 +50,10 @@ class Settings(BaseSettings):
             include={"database_url"} | {name for name in type(self).model_fields if "postgres" in name}
         )
         return database_url({name.upper(): value for name, value in values.items() if value is not None})
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(**self.model_dump(include={field.name for field in fields(Limits)}))
 
     @property
     def bot_timeout(self) -> timedelta:

@@ -12,6 +12,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from gql.context import Resources
+from gql.door import Answered, Door, adding
 from gql.errors import INTERNAL
 from gql.http import is_plain
 from gql.metrics import Metrics
@@ -27,9 +28,24 @@ class App(Starlette):
     """Answers the plain queries itself, past Starlette, whose middleware and routes take as long as a small answer."""
 
     graphql: GraphQLView
+    door: Door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/graphql" and is_plain(scope):
+        try:
+            added, is_measured = self.door.enter(scope)
+            send = adding(send, added)
+            if not is_measured:
+                receive = await self.door.measured(receive)
+            if scope["type"] == "websocket":
+                with self.door.socket(scope):
+                    await super().__call__(scope, receive, send)
+                return
+        except Answered as answer:
+            await answer.response(scope, receive, adding(send, answer.added))
+            return
+        except ClientDisconnect:
+            return
+        if scope["path"] == "/graphql" and is_plain(scope):
             try:
                 unanswered = await self.graphql.posted(scope, receive, send)
             except ClientDisconnect:
@@ -50,14 +66,18 @@ def create_app(
     collected: Collection[Series],
     bot_heartbeat_timeout: timedelta,
     show_path: bool = False,
+    door: Door | None = None,
+    graphiql: bool = True,
 ) -> Starlette:
     """The application over an open database and a running feed, which stay their maker's to close.
 
     `collected` are the series that collectors are configured to follow: markets shows them before their first candle.
+    `door` says who is let in, by default from loopback only; `graphiql` whether a browser is shown a page to ask with.
     `show_path` adds the header x-candleql-path to answers, for benchmarks and tests: whether a compiled operation
     answered ("fast"), or the reason why not.
     """
-    graphql = GraphQLView(Resources(db, feed, frozenset(collected), bot_heartbeat_timeout), show_path=show_path)
+    resources = Resources(db, feed, frozenset(collected), bot_heartbeat_timeout)
+    graphql = GraphQLView(resources, show_path=show_path, graphiql=graphiql)
 
     async def ready(_: Request) -> Response:
         answers = await db.health_check()
@@ -74,6 +94,7 @@ def create_app(
         exception_handlers={Exception: _failed},
     )
     app.graphql = graphql
+    app.door = door or Door()
     return app
 
 

@@ -32,6 +32,7 @@ from repos.errors import DatabaseUnavailable, DomainError
 log = structlog.get_logger(__name__)
 
 BAD_USER_INPUT = "BAD_USER_INPUT"
+FORBIDDEN = "FORBIDDEN"
 INTERNAL = "INTERNAL_SERVER_ERROR"
 RATE_LIMITED = "RATE_LIMITED"
 PARSE_FAILED = "GRAPHQL_PARSE_FAILED"

@@ -1,5 +1,6 @@
 """Websocket frames made once and written to many connections."""
 
+from collections.abc import Callable
 from struct import Struct
 from typing import cast
 
@@ -13,7 +14,14 @@ _SHORT, _MEDIUM, _LONG = Struct("!BB"), Struct("!BBH"), Struct("!BBQ")
 
 
 class Connection(WebSocketsSansIOProtocol):
-    """uvicorn's websocket, which also takes ready frames; for uvicorn's setting `ws`."""
+    """uvicorn's websocket, which also takes ready frames; for uvicorn's setting `ws`. `on_lost` hears of its end."""
+
+    on_lost: Callable[[], None] | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.on_lost is not None:
+            self.on_lost()
+        super().connection_lost(exc)
 
     async def run_asgi(self) -> None:
         self.scope["extensions"] = {**(self.scope["extensions"] or {}), _EXTENSION: cast("dict[object, object]", self)}

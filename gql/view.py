@@ -1,7 +1,7 @@
 """Strawberry's view of HTTP, server-sent events and graphql-transport-ws, where ours differs."""
 
 import json
-from typing import Any, NoReturn, cast
+from typing import Any, Literal, NoReturn, cast
 
 import orjson
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
@@ -23,6 +23,7 @@ from gql.errors import BAD_USER_INPUT
 from gql.execution.documents import documents
 from gql.execution.operation import NotCompiled
 from gql.http import body_of, printed, replayed, request_of, send_json
+from gql.page import page
 from gql.schema import Schema, schema
 from gql.sockets import Conversation
 
@@ -42,8 +43,11 @@ def refusal(status: int, message: str, **extensions: str) -> Response:
 class GraphQLView(GraphQL[Context, None]):
     graphql_transport_ws_handler_class = Conversation  # type: ignore[assignment]  # ours shares executions
 
-    def __init__(self, resources: Resources, *, show_path: bool = False) -> None:
-        super().__init__(schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL])
+    def __init__(self, resources: Resources, *, show_path: bool = False, graphiql: bool = True) -> None:
+        protocols = [GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL]
+        ide: Literal["graphiql"] | None = "graphiql" if graphiql else None
+        # Origins are gql/door.py's to judge.
+        super().__init__(schema, subscription_protocols=protocols, graphql_ide=ide, allowed_origins=["*"])
         self._resources = resources
         self._show_path = show_path
         self.broadcasts = Broadcasts()
@@ -93,6 +97,9 @@ class GraphQLView(GraphQL[Context, None]):
         if isinstance(request, WebSocket):
             return Context(self._resources, request)
         return cast("Context", request.scope.get(_CONTEXT)) or Context(self._resources)
+
+    async def render_graphql_ide(self, request: Request) -> Response:  # noqa: ARG002
+        return page(self.graphql_ide_html)
 
     async def execute_single(
         self,

@@ -1,0 +1,244 @@
+"""Before everything else: which hosts and origins are let in, how much they may send, and who is behind a proxy."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
+
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from gql.errors import BAD_USER_INPUT, FORBIDDEN, RATE_LIMITED
+from gql.http import TooLong, body_of, replayed
+from gql.limits import Limits
+from gql.view import refusal
+
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+Headers = list[tuple[bytes, bytes]]
+
+_ALWAYS: Headers = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+]
+_SINGLE = (b"host", b"origin", b"content-length")
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "Accept, Authorization, Content-Type",
+    "Access-Control-Max-Age": "600",
+}
+_ENOUGH = 1_000
+"""Hosts that are remembered as allowed: with wildcards and ports a client could make up any number."""
+
+
+class Answered(Exception):
+    """The door answers by itself, and nothing behind it is troubled."""
+
+    def __init__(self, response: Response, added: Headers = _ALWAYS) -> None:
+        super().__init__(response.status_code)
+        self.response = response
+        self.added = added
+
+
+class Door:
+    """What is let in.
+
+    `hosts` are names without port; ".example.org" is that and all below it, "*" any. `origins` are written as browsers
+    send them ("https://example.org"), "*" is any; the page's own origin is always allowed. `proxies` are networks
+    ("10.0.0.0/8"), whose word on a client's address is taken.
+
+    Raises:
+        ValueError: One of `proxies` is not a network.
+    """
+
+    def __init__(
+        self,
+        hosts: Collection[str] = LOOPBACK,
+        origins: Collection[str] = (),
+        proxies: Collection[str] = (),
+        limits: Limits = Limits(),  # noqa: B008 -- frozen
+    ) -> None:
+        self._exact = {host.lower() for host in hosts}
+        self._domains = tuple(host.lower() for host in hosts if host.startswith("."))
+        self._origins = {origin.encode() for origin in origins}
+        self._networks = [ip_network(proxy, strict=False) for proxy in proxies]
+        self._limits = limits
+        self._allowed: set[bytes | None] = set()
+        self._sockets = Counter[str]()
+        self.is_proxy = lru_cache(_ENOUGH)(self._is_proxy)
+
+    def enter(self, scope: Scope) -> tuple[Headers, bool]:
+        """The headers that the answer is to have besides its own, and whether the length of the body is known.
+
+        In `scope` the client is then whoever is behind the proxies.
+
+        Raises:
+            Answered: The request stays outside.
+        """
+        headers = dict(scope["headers"])
+        if len(headers) != len(scope["headers"]):
+            _refuse_twice(scope["headers"])
+        host = headers.get(b"host")
+        if host not in self._allowed:
+            self._learn(host)
+        if self._networks:
+            self._look_behind(scope)
+        if int(headers.get(b"content-length", 0)) > self._limits.max_body:
+            raise self._too_long()
+        is_measured = b"transfer-encoding" not in headers
+        origin = headers.get(b"origin")
+        if origin is None or origin.partition(b"://")[2] == host:
+            return _ALWAYS, is_measured
+        return self._cross_origin(scope, headers, origin), is_measured
+
+    async def measured(self, receive: Receive) -> Receive:
+        """`receive` for a body of unknown length, after it was read.
+
+        Raises:
+            Answered: It is too long.
+            ClientDisconnect: The client went away before its end.
+        """
+        try:
+            return replayed(await body_of(receive, self._limits.max_body), receive)
+        except TooLong as error:
+            raise self._too_long() from error
+
+    @contextmanager
+    def socket(self, scope: Scope) -> Iterator[None]:
+        """A websocket's stay.
+
+        Raises:
+            Answered: Its address has too many.
+        """
+        address = counted_as(scope["client"])
+        if self._sockets[address] >= self._limits.max_sockets:
+            raise Answered(refusal(429, "Too many websockets from this address", code=RATE_LIMITED))
+        self._sockets[address] += 1
+        try:
+            yield
+        finally:
+            self._sockets[address] -= 1
+            if not self._sockets[address]:
+                del self._sockets[address]
+
+    def _learn(self, host: bytes | None) -> None:
+        """Remember an allowed host."""
+        name = _name(host or b"")
+        if not ("*" in self._exact or name in self._exact or f".{name}".endswith(self._domains)):
+            raise Answered(refusal(421, "This host is not served here; see ALLOWED_HOSTS", code=BAD_USER_INPUT))
+        if len(self._allowed) < _ENOUGH:
+            self._allowed.add(host)
+
+    def _cross_origin(self, scope: Scope, headers: dict[bytes, bytes], origin: bytes) -> Headers:
+        if origin not in self._origins and b"*" not in self._origins:
+            raise Answered(refusal(403, "This origin is not allowed; see ALLOWED_ORIGINS", code=FORBIDDEN))
+        added = [
+            *_ALWAYS,
+            (b"access-control-allow-origin", origin),
+            (b"access-control-expose-headers", b"Retry-After"),
+            (b"vary", b"Origin"),
+        ]
+        if scope.get("method") == "OPTIONS" and b"access-control-request-method" in headers:
+            raise Answered(Response(status_code=204, headers=_PREFLIGHT), added)
+        return added
+
+    def _too_long(self) -> Answered:
+        text = f"The body is longer than {self._limits.max_body:,} bytes"
+        response = refusal(413, text, code=BAD_USER_INPUT)
+        response.headers["Connection"] = "close"  # or the rest of it would have to be read
+        return Answered(response)
+
+    def _look_behind(self, scope: Scope) -> None:
+        """Make the last address that no trusted proxy has the client's."""
+        peer = scope["client"] and scope["client"][0]
+        if not peer or not self.is_proxy(peer):
+            return
+        told = {_NAMES[name](value) for name, value in _joined(scope["headers"]).items()}
+        # Proxies write one of the two and pass the other on as the client made it up: then neither is believed.
+        if len(told) == 1:
+            scope["client"] = (self._nearest(peer, told.pop()), 0)
+
+    def _nearest(self, peer: str, chain: tuple[str, ...]) -> str:
+        for address in reversed(chain):
+            try:
+                ip_address(address)
+            except ValueError:
+                break  # what is further left was told by someone who does not know
+            peer = address
+            if not self.is_proxy(address):
+                break
+        return peer
+
+    def _is_proxy(self, address: str) -> bool:
+        found = ip_address(address)
+        return any(found in network for network in self._networks)
+
+
+def adding(send: Send, headers: Headers) -> Send:
+    """`send`, with these headers in the answer. Not a coroutine of its own: an answer of 100 us would notice."""
+
+    def add(message: Message) -> object:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), *headers]
+        return send(message)
+
+    return add  # type: ignore[return-value]  # what it returns is awaited
+
+
+def counted_as(client: tuple[str, int] | None) -> str:
+    """Whose connections are counted together: an address, of IPv6 the network, in which a client may choose its own."""
+    if client is None:
+        return ""
+    address = ip_address(client[0].partition("%")[0])
+    if address.version == 4:
+        return str(address)
+    return str(address.ipv4_mapped or address.exploded[:19])
+
+
+def _name(host: bytes) -> str:
+    text = host.decode("latin-1").lower()
+    if text.startswith("["):
+        return text[: text.find("]") + 1]
+    return text.partition(":")[0].removesuffix(".")
+
+
+def _refuse_twice(headers: Headers) -> None:
+    names = Counter(name for name, _ in headers)
+    if any(names[name] > 1 for name in _SINGLE):
+        raise Answered(refusal(400, "Host, Origin and Content-Length may come once only", code=BAD_USER_INPUT))
+
+
+def _joined(headers: Headers) -> dict[bytes, str]:
+    """What proxies say of the client."""
+    found: dict[bytes, str] = {}
+    for name, value in headers:
+        if name in _NAMES:
+            text = value.decode("latin-1")
+            found[name] = f"{found[name]},{text}" if name in found else text
+    return found
+
+
+def _x_forwarded_for(text: str) -> tuple[str, ...]:
+    return tuple(_bare(part.strip()) for part in text.split(","))
+
+
+def _forwarded(text: str) -> tuple[str, ...]:
+    """RFC 7239: for=192.0.2.60;proto=http, for="[2001:db8::1]:4711"."""
+    hops = []
+    for element in text.split(","):
+        pairs = dict(part.strip().lower().partition("=")[::2] for part in element.split(";"))
+        hops.append(_bare(pairs.get("for", "").strip('"')))
+    return tuple(hops)
+
+
+def _bare(address: str) -> str:
+    """Without the port."""
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address if address.count(":") > 1 else address.partition(":")[0]
+
+
+_NAMES = {b"x-forwarded-for": _x_forwarded_for, b"forwarded": _forwarded}
