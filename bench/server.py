@@ -1,11 +1,13 @@
 """One server in a process of its own, on the first core: python -m bench.server NAME URL. It prints its port."""
 
+import asyncio
 import logging
 import socket
 import sys
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, Literal, cast
 
 import asyncpg
 import uvicorn
@@ -18,19 +20,30 @@ from bench.plain import plain
 from candleql.logs import configure_logs
 from candleql.server import settle
 from gql.app import create_app
+from gql.door import Door
 from gql.frames import Connection
+from gql.limits import Limits
+from gql.listening import Guests, HTTPConnection
 from repos.feed.hub import Feed
 from repos.feed.receiver import HOT_CANDLES
 from repos.operations import DatabaseOperations
+
+_ROOMY = Limits(max_connections=100_000, max_connections_per_address=100_000, max_sockets=100_000)
+"""The load comes from one address."""
 
 
 async def _serve(name: str, url: str) -> None:
     async with AsyncExitStack() as stack:
         app: Any
+        http: type[asyncio.Protocol] | Literal["httptools"] = "httptools"
         if name in ("ours", "cold"):
             db = await stack.enter_async_context(DatabaseOperations(url))
             feed = await stack.enter_async_context(Feed(db, hot_candles=HOT_CANDLES if name == "ours" else 0))
-            app = create_app(db, feed, collected=(), bot_heartbeat_timeout=timedelta(seconds=60), show_path=True)
+            timeout = timedelta(seconds=60)
+            app = create_app(
+                db, feed, collected=(), bot_heartbeat_timeout=timeout, show_path=True, door=Door(limits=_ROOMY)
+            )
+            http = cast("type[asyncio.Protocol]", partial(HTTPConnection, Guests(_ROOMY, app.door.is_proxy)))
             settle()
         elif name == "floor":
             app = floor(await stack.enter_async_context(asyncpg.create_pool(url, min_size=1, max_size=20)))
@@ -41,7 +54,14 @@ async def _serve(name: str, url: str) -> None:
         print(listener.getsockname()[1], flush=True)
         # Clients of the load answer no pings.
         config = uvicorn.Config(
-            app, log_config=None, lifespan="off", ws=Connection, ws_ping_interval=None, access_log=False
+            app,
+            log_config=None,
+            lifespan="off",
+            http=http,
+            ws=Connection,
+            ws_ping_interval=None,
+            access_log=False,
+            proxy_headers=False,
         )
         await uvicorn.Server(config).serve([listener])
 
