@@ -6,7 +6,7 @@ DEV := .venv/.dev
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet
 OKX_CLIENTS := .venv-okx-clients/.installed
 
-.PHONY: install demo test check bench bench-quick chaos okx-clients lock clean
+.PHONY: install demo test check bench bench-quick chaos attack okx-clients lock clean
 
 install: $(RUNTIME)
 
@@ -30,6 +30,10 @@ SEED ?= 1
 N ?= 200
 chaos: $(RUNTIME)
 	$(BIN)/python -m chaos --seed $(SEED) --faults $(N)
+
+# Hostile clients against a server of its own, in three minutes: what each refusal costs, and how long others wait.
+attack: $(RUNTIME)
+	$(BIN)/python -m attack
 
 check: $(DEV)
 	$(BIN)/ruff check .

@@ -1,10 +1,10 @@
 """Websocket frames made once and written to many connections."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from struct import Struct
 from typing import cast
 
-from starlette.types import Scope
+from starlette.types import Message, Scope
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 _EXTENSION = "candleql.connection"
@@ -26,6 +26,12 @@ class Connection(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         self.scope["extensions"] = {**(self.scope["extensions"] or {}), _EXTENSION: cast("dict[object, object]", self)}
         await super().run_asgi()
+
+    def send(self, message: Message) -> Awaitable[None]:  # type: ignore[override]
+        # uvicorn takes a handshake that was refused by a whole answer for one that was forgotten, and logs an error.
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True
+        return super().send(message)  # type: ignore[arg-type]  # Starlette's word for the same
 
     def write(self, frames: bytes) -> bool:
         """Write whole frames now; False, and nothing is written, while the client reads too slowly.

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gql.door import counted_as
 from gql.errors import BAD_USER_INPUT, RATE_LIMITED
@@ -65,6 +65,7 @@ class HTTPConnection(HttpToolsProtocol):
         # Chunks may have a head as long as themselves; and what they make is measured elsewhere.
         self._most = _HEAD + 8 * guests.limits.max_body
         self._timer: asyncio.TimerHandle | None = None
+        self._answering: RequestResponseCycle | None = None
         self._awaited_since: float | None = None
         self._in_body = False
         self._received = 0
@@ -84,7 +85,12 @@ class HTTPConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave()
+        self._disconnect()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         if self._awaited_since is None:
@@ -148,9 +154,16 @@ class HTTPConnection(HttpToolsProtocol):
         if unsent < max(self._unsent, 1) or not (unsent >= _BLOCKED or self.transport.is_closing()):
             self._unsent_since = now
         elif now - self._unsent_since >= self._patience:
+            self._disconnect()
             self.transport.abort()
         self._unsent = unsent
         self._timer = self.loop.call_later(wait, self._look)
+
+    def _disconnect(self) -> None:
+        """Have nothing more written. uvicorn does so for the last request that came, not for the one being answered."""
+        if self._answering is not None:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
 
     def _cut_off(self, last_words: bytes) -> None:
         if self.transport.is_closing():

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 _REASON_BYTES = 123
 """A close frame holds no longer reason (RFC 6455, 5.5)."""
 
+_ANSWERS = 4
+"""Of queries, that may wait at once for a client to read them: each can be a page of some MB."""
+
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 Payload = dict[str, Any] | None
 
@@ -87,6 +90,7 @@ class Conversation:
         self._patience = connection_init_wait_timeout.total_seconds()
         self._most_operations = max_subscriptions_per_connection
         self._welcomed = False
+        self._turns = asyncio.Semaphore(_ANSWERS)
         self._operations: dict[str, asyncio.Task[None] | Member] = {}
 
     async def handle(self) -> None:
@@ -159,12 +163,14 @@ class Conversation:
             arguments = (request.query, request.variables, request.operation_name)
             found = selected(cast("Schema", self._view.schema), *arguments, self._context)
             if found is None:
-                result = await self._view.compiled(*arguments, self._context)
+                async with self._turns:
+                    result = await self._view.compiled(*arguments, self._context)
+                    if result is not None:
+                        await self._send(next_text(name, printed(result)))
                 if result is None:
                     await self._stream(name, request)
-                    return
-                await self._send(next_text(name, printed(result)))
-                await self._complete(name)
+                else:
+                    await self._complete(name)
                 return
             selection, source, info = found
             if isinstance(source, Reading):

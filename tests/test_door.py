@@ -201,11 +201,12 @@ def replaced(head: bytes, header: str) -> bytes:
 
 
 @pytest.mark.parametrize(("header", "status"), [(f"Origin: {EVIL}", 403), ("Host: evil.example", 421)])
-async def test_a_websocket_is_refused_before_its_handshake(db, feed, header, status):
+async def test_a_websocket_is_refused_before_its_handshake_and_nothing_is_logged(db, feed, header, status, caplog):
     async with running(an_app(db, feed)) as address:
         answer = await said_to(address, replaced(HANDSHAKE % b"/graphql", header))
 
     assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
 
 
 async def test_a_page_of_an_allowed_origin_may_open_a_websocket(db, feed):
