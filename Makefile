@@ -6,7 +6,7 @@ DEV := .venv/.dev
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet
 OKX_CLIENTS := .venv-okx-clients/.installed
 
-.PHONY: install demo test check bench bench-quick chaos attack okx-clients lock clean
+.PHONY: install demo test check bench bench-quick chaos attack fuzz okx-clients lock clean
 
 install: $(RUNTIME)
 
@@ -34,6 +34,11 @@ chaos: $(RUNTIME)
 # Hostile clients against a server of its own, in three minutes: what each refusal costs, and how long others wait.
 attack: $(RUNTIME)
 	$(BIN)/python -m attack
+
+# Random operations out of the schema, with values that are nearly right, for as long as you like.
+FUZZ_SECONDS ?= 600
+fuzz: $(DEV)
+	$(BIN)/python -m attack.fuzz --seconds $(FUZZ_SECONDS)
 
 check: $(DEV)
 	$(BIN)/ruff check .

@@ -1,5 +1,8 @@
 """The attacks of `make attack` in a short form, on a whole server of its own; without the client beside them."""
 
+import subprocess
+import sys
+
 import pytest
 
 from attack.suite import ATTACKS, Suite
@@ -27,3 +30,16 @@ def test_an_answer_that_leaks_or_fails_would_be_seen():
     answer = Answer(500, '{"errors":[{"message":"asyncpg.exceptions: relation \\"bots\\"","extensions":{}}]}')
 
     assert len(expected("x", answer, (200,))) == 3
+
+
+def test_random_operations_of_the_schema_get_no_worse_than_refused():
+    fuzzed = subprocess.run(
+        [sys.executable, "-m", "attack.fuzz", "--seconds", "20"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert fuzzed.returncode == 0, fuzzed.stdout + fuzzed.stderr
+    assert fuzzed.stdout.startswith("fuzz ok")
