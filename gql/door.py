@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from gql.errors import BAD_USER_INPUT, FORBIDDEN, RATE_LIMITED
-from gql.http import TooLong, body_of, replayed
 from gql.limits import Limits
 from gql.view import refusal
 
@@ -101,10 +101,22 @@ class Door:
             Answered: It is too long.
             ClientDisconnect: The client went away before its end.
         """
-        try:
-            return replayed(await body_of(receive, self._limits.max_body), receive)
-        except TooLong as error:
-            raise self._too_long() from error
+        pieces, size, more = [], 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+            more = message.get("more_body", False)
+            if size > self._limits.max_body:
+                raise self._too_long()
+        whole: list[Message] = [{"type": "http.request", "body": b"".join(pieces), "more_body": False}]
+
+        async def again() -> Message:
+            return whole.pop() if whole else await receive()
+
+        return again
 
     @contextmanager
     def socket(self, scope: Scope) -> Iterator[None]:

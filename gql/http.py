@@ -1,6 +1,5 @@
 """The common case of GraphQL over HTTP, POST of JSON for JSON, with nothing between socket and operation."""
 
-from math import inf
 from typing import Any
 
 import msgspec
@@ -36,27 +35,18 @@ def is_plain(scope: Scope) -> bool:
     return is_json
 
 
-class TooLong(Exception):
-    """A body has more bytes than are allowed."""
-
-
-async def body_of(receive: Receive, most: float = inf) -> bytes:
+async def body_of(receive: Receive) -> bytes:
     """The whole body.
 
     Raises:
         ClientDisconnect: The client went away before its end.
-        TooLong: It has more than `most` bytes.
     """
-    pieces, size = [], 0
+    pieces = []
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        piece = message.get("body", b"")
-        size += len(piece)
-        if size > most:
-            raise TooLong
-        pieces.append(piece)
+        pieces.append(message.get("body", b""))
         if not message.get("more_body", False):
             return b"".join(pieces)
 
