@@ -24,6 +24,7 @@ from gql.door import Door
 from gql.frames import Connection
 from gql.limits import Limits
 from gql.listening import Guests, HTTPConnection
+from gql.proxies import Proxies
 from repos.feed.hub import Feed
 from repos.feed.receiver import HOT_CANDLES
 from repos.operations import DatabaseOperations
@@ -43,7 +44,7 @@ async def _serve(name: str, url: str) -> None:
             app = create_app(
                 db, feed, collected=(), bot_heartbeat_timeout=timeout, show_path=True, door=Door(limits=_ROOMY)
             )
-            http = cast("type[asyncio.Protocol]", partial(HTTPConnection, Guests(_ROOMY, app.door.is_proxy)))
+            http = cast("type[asyncio.Protocol]", partial(HTTPConnection, Guests(_ROOMY, Proxies(()))))
             settle()
         elif name == "floor":
             app = floor(await stack.enter_async_context(asyncpg.create_pool(url, min_size=1, max_size=20)))

@@ -25,6 +25,7 @@ from gql.app import create_app
 from gql.door import Door
 from gql.frames import Connection
 from gql.listening import Guests, HTTPConnection
+from gql.proxies import Proxies
 from repos.domain import Series
 from repos.embedded.server import EmbeddedPostgres, default_data_dir
 from repos.feed.hub import Feed
@@ -88,17 +89,22 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _door(settings: Settings, host: str) -> Door:
-    """Who is let in: clients that know the server by an allowed host, or by the address that it listens on."""
-    own = [] if ip_address(host).is_unspecified else [f"[{host}]" if ":" in host else host]
-    hosts, origins, proxies = (
-        [word.strip() for word in text.split(",") if word.strip()]
-        for text in (settings.allowed_hosts, settings.allowed_origins, settings.trusted_proxies)
-    )
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _proxies(settings: Settings) -> Proxies:
     try:
-        return Door([*hosts, *own], origins, proxies, settings.limits)
+        return Proxies(_words(settings.trusted_proxies))
     except ValueError as error:
         raise UserError(f"TRUSTED_PROXIES: {error}") from error
+
+
+def _door(settings: Settings, host: str, proxies: Proxies) -> Door:
+    """Lets in who knows the server by an allowed host, or by the address that it listens on."""
+    own = [] if ip_address(host).is_unspecified else [f"[{host}]" if ":" in host else host]
+    hosts = [*_words(settings.allowed_hosts), *own]
+    return Door(hosts, _words(settings.allowed_origins), proxies, settings.limits)
 
 
 def _more_files() -> None:
@@ -123,7 +129,7 @@ async def serve(
     series = {Series("okx", pair.symbol, timeframe) for pair in pairs for timeframe in pair.timeframes}
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    door = _door(settings, host)
+    proxies = _proxies(settings)
     _more_files()
     async with AsyncExitStack() as stack:
         rest_url, ws_url = settings.okx_rest_url, settings.okx_ws_url
@@ -136,14 +142,14 @@ async def serve(
             feed,
             collected=series,
             bot_heartbeat_timeout=settings.bot_timeout,
-            door=door,
+            door=_door(settings, host, proxies),
             graphiql=settings.graphiql,
         )
         config = uvicorn.Config(
             app,
             log_config=None,
             lifespan="off",
-            http=cast("type[asyncio.Protocol]", partial(HTTPConnection, Guests(settings.limits, door.is_proxy))),
+            http=cast("type[asyncio.Protocol]", partial(HTTPConnection, Guests(settings.limits, proxies))),
             ws=Connection,
             proxy_headers=False,  # the door reads them, and only from those whose word counts
             server_header=False,

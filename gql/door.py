@@ -3,8 +3,6 @@
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
-from ipaddress import ip_address, ip_network
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -12,6 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gql.errors import BAD_USER_INPUT, FORBIDDEN, RATE_LIMITED
 from gql.limits import Limits
+from gql.proxies import Proxies, counted_as
 from gql.view import refusal
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
@@ -47,28 +46,23 @@ class Door:
     """What is let in.
 
     `hosts` are names without port; ".example.org" is that and all below it, "*" any. `origins` are written as browsers
-    send them ("https://example.org"), "*" is any; the page's own origin is always allowed. `proxies` are networks
-    ("10.0.0.0/8"), whose word on a client's address is taken.
-
-    Raises:
-        ValueError: One of `proxies` is not a network.
+    send them ("https://example.org"), "*" is any; the page's own origin is always allowed.
     """
 
     def __init__(
         self,
         hosts: Collection[str] = LOOPBACK,
         origins: Collection[str] = (),
-        proxies: Collection[str] = (),
+        proxies: Proxies = Proxies(()),  # noqa: B008 -- it has no state but a memo
         limits: Limits = Limits(),  # noqa: B008 -- frozen
     ) -> None:
         self._exact = {host.lower() for host in hosts}
         self._domains = tuple(host.lower() for host in hosts if host.startswith("."))
         self._origins = {origin.encode() for origin in origins}
-        self._networks = [ip_network(proxy, strict=False) for proxy in proxies]
+        self._proxies = proxies
         self._limits = limits
         self._allowed: set[bytes | None] = set()
         self._sockets = Counter[str]()
-        self.is_proxy = lru_cache(_ENOUGH)(self._is_proxy)
 
     def enter(self, scope: Scope) -> tuple[Headers, bool]:
         """The headers that the answer is to have besides its own, and whether the length of the body is known.
@@ -84,8 +78,7 @@ class Door:
         host = headers.get(b"host")
         if host not in self._allowed:
             self._learn(host)
-        if self._networks:
-            self._look_behind(scope)
+        scope["client"] = self._proxies.client_of(scope)
         if int(headers.get(b"content-length", 0)) > self._limits.max_body:
             raise self._too_long()
         is_measured = b"transfer-encoding" not in headers
@@ -163,31 +156,6 @@ class Door:
         response.headers["Connection"] = "close"  # or the rest of it would have to be read
         return Answered(response)
 
-    def _look_behind(self, scope: Scope) -> None:
-        """Make the last address that no trusted proxy has the client's."""
-        peer = scope["client"] and scope["client"][0]
-        if not peer or not self.is_proxy(peer):
-            return
-        told = {_NAMES[name](value) for name, value in _joined(scope["headers"]).items()}
-        # Proxies write one of the two and pass the other on as the client made it up: then neither is believed.
-        if len(told) == 1:
-            scope["client"] = (self._nearest(peer, told.pop()), 0)
-
-    def _nearest(self, peer: str, chain: tuple[str, ...]) -> str:
-        for address in reversed(chain):
-            try:
-                ip_address(address)
-            except ValueError:
-                break  # what is further left was told by someone who does not know
-            peer = address
-            if not self.is_proxy(address):
-                break
-        return peer
-
-    def _is_proxy(self, address: str) -> bool:
-        found = ip_address(address)
-        return any(found in network for network in self._networks)
-
 
 def adding(send: Send, headers: Headers) -> Send:
     """`send`, with these headers in the answer. Not a coroutine of its own: an answer of 100 us would notice."""
@@ -198,16 +166,6 @@ def adding(send: Send, headers: Headers) -> Send:
         return send(message)
 
     return add  # type: ignore[return-value]  # what it returns is awaited
-
-
-def counted_as(client: tuple[str, int] | None) -> str:
-    """Whose connections are counted together: an address, of IPv6 the network, in which a client may choose its own."""
-    if client is None:
-        return ""
-    address = ip_address(client[0].partition("%")[0])
-    if address.version == 4:
-        return str(address)
-    return str(address.ipv4_mapped or address.exploded[:19])
 
 
 def _name(host: bytes) -> str:
@@ -221,36 +179,3 @@ def _refuse_twice(headers: Headers) -> None:
     names = Counter(name for name, _ in headers)
     if any(names[name] > 1 for name in _SINGLE):
         raise Answered(refusal(400, "Host, Origin and Content-Length may come once only", code=BAD_USER_INPUT))
-
-
-def _joined(headers: Headers) -> dict[bytes, str]:
-    """What proxies say of the client."""
-    found: dict[bytes, str] = {}
-    for name, value in headers:
-        if name in _NAMES:
-            text = value.decode("latin-1")
-            found[name] = f"{found[name]},{text}" if name in found else text
-    return found
-
-
-def _x_forwarded_for(text: str) -> tuple[str, ...]:
-    return tuple(_bare(part.strip()) for part in text.split(","))
-
-
-def _forwarded(text: str) -> tuple[str, ...]:
-    """RFC 7239: for=192.0.2.60;proto=http, for="[2001:db8::1]:4711"."""
-    hops = []
-    for element in text.split(","):
-        pairs = dict(part.strip().lower().partition("=")[::2] for part in element.split(";"))
-        hops.append(_bare(pairs.get("for", "").strip('"')))
-    return tuple(hops)
-
-
-def _bare(address: str) -> str:
-    """Without the port."""
-    if address.startswith("["):
-        return address[1:].partition("]")[0]
-    return address if address.count(":") > 1 else address.partition(":")[0]
-
-
-_NAMES = {b"x-forwarded-for": _x_forwarded_for, b"forwarded": _forwarded}

@@ -2,17 +2,16 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from gql.door import counted_as
 from gql.errors import BAD_USER_INPUT, RATE_LIMITED
 from gql.frames import Connection
 from gql.limits import Limits
+from gql.proxies import Client, Proxies, counted_as
 
 _HEAD = 65_536
 """Bytes of a request's head."""
@@ -24,27 +23,27 @@ _BLOCKED = 65_536
 
 
 class Guests:
-    """Who is connected to this process. `is_exempt` addresses, those of trusted proxies, may have any number."""
+    """Who is connected to this process. Trusted proxies may have any number of connections."""
 
-    def __init__(self, limits: Limits, is_exempt: Callable[[str], bool]) -> None:
+    def __init__(self, limits: Limits, proxies: Proxies) -> None:
         self.limits = limits
-        self._is_exempt = is_exempt
+        self._proxies = proxies
         self._counts = Counter[str]()
         self._count = 0
 
-    def come(self, client: tuple[str, int] | None) -> bytes | None:
+    def come(self, client: Client) -> bytes | None:
         """Count one more; if that is too many, don't, and return what to tell it."""
         address, limits = counted_as(client), self.limits
         if self._count >= limits.max_connections:
             return _FULL
-        is_exempt = client is not None and self._is_exempt(client[0])
+        is_exempt = client is not None and self._proxies.include(client[0])
         if self._counts[address] >= limits.max_connections_per_address and not is_exempt:
             return _TOO_MANY
         self._count += 1
         self._counts[address] += 1
         return None
 
-    def go(self, client: tuple[str, int] | None) -> None:
+    def go(self, client: Client) -> None:
         address = counted_as(client)
         self._count -= 1
         self._counts[address] -= 1

@@ -17,6 +17,7 @@ from gql.app import create_app
 from gql.frames import Connection
 from gql.limits import Limits
 from gql.listening import Guests, HTTPConnection
+from gql.proxies import Proxies
 from tests.builders import BTC_1M
 
 WAIT = 10.0
@@ -28,10 +29,10 @@ def an_app(db, feed, collected=(BTC_1M,), **more):
 
 
 @asynccontextmanager
-async def running(app, ws=Connection, limits=Limits()) -> AsyncIterator[str]:  # noqa: B008
+async def running(app, ws=Connection, limits=Limits(), proxies=Proxies(())) -> AsyncIterator[str]:  # noqa: B008
     """`app` on a free port of a real server; yields host and port."""
     listener = socket.create_server(("127.0.0.1", 0))
-    http = partial(HTTPConnection, Guests(limits, app.door.is_proxy))
+    http = partial(HTTPConnection, Guests(limits, proxies))
     options = {"lifespan": "off", "log_config": None, "proxy_headers": False}
     server = uvicorn.Server(uvicorn.Config(app, http=http, ws=ws, **options))
     serving = asyncio.create_task(server.serve(sockets=[listener]))

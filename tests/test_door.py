@@ -11,6 +11,7 @@ from websockets.exceptions import InvalidStatus
 from bench.swarm import HANDSHAKE
 from gql.door import Door
 from gql.limits import Limits
+from gql.proxies import Proxies
 from tests.gql_server import Client, an_app, graphql_ws, running, said_to
 
 pytestmark = pytest.mark.anyio
@@ -260,6 +261,6 @@ def forwarded(value: str) -> list[tuple[bytes, bytes]]:
 def test_a_client_behind_proxies_is_the_last_address_that_is_no_proxy(peer, headers, client):
     scope = {"type": "http", "client": (peer, 1), "headers": [(b"host", b"localhost"), *headers]}
 
-    Door(proxies=["10.0.0.0/8"]).enter(scope)
+    Door(proxies=Proxies(["10.0.0.0/8"])).enter(scope)
 
     assert scope["client"][0] == client

@@ -9,6 +9,7 @@ import pytest
 from bench.swarm import HANDSHAKE
 from gql.door import Door
 from gql.limits import Limits
+from gql.proxies import Proxies
 from tests.builders import MINUTE, NOON, a_candle
 from tests.gql_server import WAIT, an_app, connected, graphql_ws, running, said_to
 from tests.test_gql_endings import BODY, POST
@@ -118,8 +119,8 @@ async def test_all_together_have_a_bounded_number_of_connections(db, feed):
 
 
 async def test_a_trusted_proxy_has_as_many_connections_as_it_likes(db, feed):
-    app = an_app(db, feed, door=Door(proxies=["127.0.0.1"]))
-    async with running(app, limits=Limits(max_connections_per_address=1)) as address:
+    limits = Limits(max_connections_per_address=1)
+    async with running(an_app(db, feed), limits=limits, proxies=Proxies(["127.0.0.1"])) as address:
         _, writer = await connected(address)
         assert (await said_to(address, b"x")).startswith(b"HTTP/1.1 400 ")
         writer.close()
