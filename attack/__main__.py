@@ -5,19 +5,19 @@ well waited meanwhile. The exit code is 0 when nothing went wrong.
 """
 
 import argparse
+import asyncio
 import sys
 import time
-
-import uvloop
 
 from attack.suite import ATTACKS, Report, Suite
 
 
 def _line(report: Report) -> str:
     said = "ok" if not report.wrong else f"{len(report.wrong)} wrong"
+    others = f"p99 of others {report.p99:5.1f} ms" if report.p99 else "too short for others to notice"
     return (
         f"{report.name:<22} {said:<9} {report.count:>5} requests, {report.cpu_ms:6.2f} ms CPU each,"
-        f" {report.megabytes:4.0f} MB, p99 of others {report.p99:5.1f} ms"
+        f" {report.megabytes:4.0f} MB, {others}"
     )
 
 
@@ -44,4 +44,4 @@ if __name__ == "__main__":
     parser.add_argument("--quick", action="store_true", help="with a REQUEST_TIMEOUT of 3 s")
     parser.add_argument("attack", nargs="*", help=f"of: {', '.join(ATTACKS)}")
     arguments = parser.parse_args()
-    sys.exit(0 if uvloop.run(_run(arguments.quick, arguments.attack or list(ATTACKS))) else 1)
+    sys.exit(0 if asyncio.run(_run(arguments.quick, arguments.attack or list(ATTACKS))) else 1)

@@ -94,7 +94,7 @@ def _fuzz(target: Target, seconds: float) -> tuple[Counter[str], list[str]]:
 async def _run(seconds: float) -> bool:
     async with a_target(15.0) as target:
         codes, wrong = await asyncio.to_thread(_fuzz, target, seconds)
-        alive = target.process.is_running()
+        alive = target.process.is_running() and not target.tracebacks()
     told = ", ".join(f"{count:,} {code}" for code, count in codes.most_common())
     print(f"fuzz {'ok' if alive and not wrong else 'failed'}: {told}")
     for fault in wrong:

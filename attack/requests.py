@@ -60,7 +60,7 @@ async def wrong_bodies(talker: Talker) -> tuple[list[str], int]:
     wrong += expected("a 6,000-digit integer", await talker.post(_LONG_INTEGER), (200, 400), _CODES)
     wrong += expected("10 MB", await talker.post(b" " * 10_000_000), (0, 413))
     wrong += expected(
-        "10 MB told of", await talker.request("POST", "/graphql", "Content-Length: 10000000"), (413,), _INPUT
+        "10 MB announced", await talker.request("POST", "/graphql", "Content-Length: 10000000"), (413,), _INPUT
     )
     return wrong, len(BODIES) + 3
 

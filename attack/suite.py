@@ -51,7 +51,7 @@ ATTACKS: dict[str, Attack] = {
     "other origins": other_origins,
     "changes by link": changes_by_link,
     "wrong frames": wrong_frames,
-    "many operations": many_operations,
+    "1,000 subscriptions": many_operations,
     "idle sockets": idle_sockets,
     "half-sent requests": half_sent,
     "clients not reading": not_reading,
@@ -93,7 +93,7 @@ class Suite:
     async def attack(self, name: str) -> Report:
         """From an address of its own, so that none profits from what another was refused for."""
         talker = Talker(self.target, f"127.0.1.{1 + len(self._spans)}")
-        cpu, begun = self.target.cpu(), time.monotonic()
+        cpu, begun, tracebacks = self.target.cpu(), time.monotonic(), self.target.tracebacks()
         wrong, count = await ATTACKS[name](talker)
         ended = time.monotonic()
         self._spans.append((begun, ended))
@@ -101,6 +101,8 @@ class Suite:
         cpu_ms = max(used, 0) * 1000 / count
         if cpu_ms > CPU_MS:
             wrong.append(f"{cpu_ms:.0f} ms of CPU a request; {CPU_MS:g} are allowed")
+        if more := self.target.tracebacks() - tracebacks:
+            wrong.append(f"{more} tracebacks were logged, such as: {self.target.log.read_text()[-400:]}")
         if not self.target.process.is_running():
             wrong.append("the server is gone")
         return Report(name, wrong, count, cpu_ms, self.target.megabytes(), self.witness.p99(begun, ended))

@@ -31,12 +31,18 @@ class Target:
     process: psutil.Process
     patience: float
     """Its REQUEST_TIMEOUT."""
+    log: Path
+    """Of errors."""
     calm_cpu: float = 0.0
 
     def cpu(self) -> float:
         """Seconds of processor time used so far."""
         times = self.process.cpu_times()
         return float(times.user + times.system)
+
+    def tracebacks(self) -> int:
+        """How many it has logged: whatever a client says, it is nothing to be surprised at."""
+        return self.log.read_text().count("Traceback (most recent call last)")
 
     def megabytes(self) -> float:
         """Of memory in use."""
@@ -57,23 +63,27 @@ class Target:
 async def a_target(patience: float) -> AsyncIterator[Target]:
     folder = Path(tempfile.gettempdir()) / f"candleql-attack-{secrets.token_hex(4)}"
     environment = {name: text for name, text in os.environ.items() if name not in _NOT_OURS}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "candleql", "serve", "--demo", "--port", "0", "--data-dir", str(folder),
-        stdout=asyncio.subprocess.PIPE, env=environment | {"REQUEST_TIMEOUT": f"{patience:g}", "LOG_LEVEL": "error"},
-    )  # fmt: skip
+    log = folder.with_suffix(".log")
+    with log.open("wb") as errors:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "candleql", "serve", "--demo", "--port", "0", "--data-dir", str(folder),
+            stdout=asyncio.subprocess.PIPE, stderr=errors,
+            env=environment | {"REQUEST_TIMEOUT": f"{patience:g}", "LOG_LEVEL": "error"},
+        )  # fmt: skip
     try:
         assert process.stdout is not None
         async with asyncio.timeout(_STARTS_WITHIN):
             line = (await process.stdout.readline()).decode()
         found = re.search(r"http://(.+):(\d+)/graphql", line)
         if found is None:
-            raise RuntimeError(f"the server did not start: {line}")
-        yield Target(found[1], int(found[2]), psutil.Process(process.pid), patience)
+            raise RuntimeError(f"the server did not start: {line}{log.read_text()}")
+        yield Target(found[1], int(found[2]), psutil.Process(process.pid), patience, log)
     finally:
         if process.returncode is None:
             process.terminate()
         await process.wait()
         shutil.rmtree(folder, ignore_errors=True)
+        log.unlink()
 
 
 @dataclass

@@ -12,7 +12,7 @@ from attack.target import Witness, a_target
 pytestmark = pytest.mark.anyio
 
 SLOW = {"idle sockets", "half frames"}
-UNLIMITED = {"1,000 aliases", "1 MB query", "equal fields", "dear pages"}
+UNLIMITED = {"1,000 aliases", "1 MB query", "equal fields", "many operations", "dear pages"}
 """What documents without limits let through."""
 
 
