@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet
 OKX_CLIENTS := .venv-okx-clients/.installed
 GRAPHQL_CLIENTS := conformance/node_modules/.installed
 
-.PHONY: install demo test check conformance bench bench-quick chaos okx-clients graphql-clients lock clean
+.PHONY: install demo test check conformance bench bench-quick chaos attack fuzz okx-clients graphql-clients lock clean
 
 install: $(RUNTIME)
 
@@ -35,6 +35,15 @@ SEED ?= 1
 N ?= 200
 chaos: $(RUNTIME)
 	$(BIN)/python -m chaos --seed $(SEED) --faults $(N)
+
+# Hostile clients against a server of its own, in three minutes: what each refusal costs, and how long others wait.
+attack: $(RUNTIME)
+	$(BIN)/python -m attack
+
+# Random operations out of the schema, with values that are nearly right, for as long as you like.
+FUZZ_SECONDS ?= 600
+fuzz: $(DEV)
+	$(BIN)/python -m attack.fuzz --seconds $(FUZZ_SECONDS)
 
 check: $(DEV)
 	$(BIN)/ruff check .

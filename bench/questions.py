@@ -41,7 +41,7 @@ def asked_of(query: str, variables: Iterable[dict[str, Any]]) -> list[bytes]:
     made = []
     for given in variables:
         body = orjson.dumps({"query": query, "variables": given})
-        head = f"POST /graphql HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(body)}"
+        head = f"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}"
         made.append(f"{head}\r\nContent-Type: application/json\r\n\r\n".encode() + body)
     return made
 
@@ -65,7 +65,7 @@ class Question:
     def of_floor(self) -> list[bytes]:
         """The same for the floor."""
         return [
-            f"GET {self.path}?{urlencode(variables, quote_via=quote)} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
+            f"GET {self.path}?{urlencode(variables, quote_via=quote)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
             for variables in self.variables
         ]
 

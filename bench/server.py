@@ -1,11 +1,13 @@
 """One server in a process of its own, on the first core: python -m bench.server NAME URL. It prints its port."""
 
+import asyncio
 import logging
 import socket
 import sys
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, Literal, cast
 
 import asyncpg
 import uvicorn
@@ -18,23 +20,39 @@ from bench.plain import plain
 from candleql.logs import configure_logs
 from candleql.server import settle
 from gql.app import create_app
+from gql.door import Door
 from gql.frames import Connection
 from gql.limits import Limits
+from gql.listening import Guests, HTTPConnection
+from gql.proxies import Proxies
 from repos.feed.hub import Feed
 from repos.feed.receiver import HOT_CANDLES
 from repos.operations import DatabaseOperations
+
+_ROOMY = Limits(
+    connections=100_000, connections_per_address=100_000, sockets=100_000, ping_seconds=3_600, points_a_minute=0
+)
+"""The load comes from one address, asks much, and answers no pings."""
 
 
 async def _serve(name: str, url: str) -> None:
     async with AsyncExitStack() as stack:
         app: Any
+        http: type[asyncio.Protocol] | Literal["httptools"] = "httptools"
         if name in ("ours", "cold"):
             db = await stack.enter_async_context(DatabaseOperations(url))
             feed = await stack.enter_async_context(Feed(db, hot_candles=HOT_CANDLES if name == "ours" else 0))
-            # Clients of the load answer no pings.
-            limits = Limits(ping_seconds=3_600, points_a_minute=0)
             timeout = timedelta(seconds=60)
-            app = create_app(db, feed, collected=(), bot_heartbeat_timeout=timeout, limits=limits, show_path=True)
+            app = create_app(
+                db,
+                feed,
+                collected=(),
+                bot_heartbeat_timeout=timeout,
+                limits=_ROOMY,
+                show_path=True,
+                door=Door(limits=_ROOMY),
+            )
+            http = cast("type[asyncio.Protocol]", partial(HTTPConnection, Guests(_ROOMY, Proxies(()))))
             settle()
         elif name == "floor":
             app = floor(await stack.enter_async_context(asyncpg.create_pool(url, min_size=1, max_size=20)))
@@ -44,7 +62,14 @@ async def _serve(name: str, url: str) -> None:
         listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
         print(listener.getsockname()[1], flush=True)
         config = uvicorn.Config(
-            app, log_config=None, lifespan="off", ws=Connection, ws_ping_interval=None, access_log=False
+            app,
+            log_config=None,
+            lifespan="off",
+            http=http,
+            ws=Connection,
+            ws_ping_interval=None,
+            access_log=False,
+            proxy_headers=False,
         )
         await uvicorn.Server(config).serve([listener])
 

@@ -5,6 +5,17 @@ import sys
 
 import structlog
 
+_OF_CLIENTS = (
+    "Invalid HTTP request received.",
+    "Unsupported upgrade request.",
+    "Invalid UTF-8 sequence received from client.",
+)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether it is no client's mistake: anybody could fill the disk with those."""
+    return record.msg not in _OF_CLIENTS
+
 
 def configure_logs(level: str, form: str) -> None:
     """Log from `level` up, as text for people (`console`) or as one JSON object a line (`json`)."""
@@ -35,6 +46,7 @@ def configure_logs(level: str, form: str) -> None:
     if level != "debug":
         for name in ("alembic", "httpcore2", "httpx2", "repos", "uvicorn", "websockets"):
             logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+        logging.getLogger("uvicorn.error").addFilter(_is_ours)
         # What was tried again in vain comes up to us; what helped is no news.
         logging.getLogger("stamina").setLevel(logging.ERROR)
     structlog.configure(

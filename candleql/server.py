@@ -3,11 +3,15 @@
 import asyncio
 import gc
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
+from typing import cast
 
 import uvicorn
 from limits.errors import ConfigurationError
@@ -21,7 +25,10 @@ from collector.config import Pair
 from collector.okx.metrics import CollectorMetrics
 from collector.okx.pace import Pace
 from gql.app import create_app
+from gql.door import Door
 from gql.frames import Connection
+from gql.listening import Guests, HTTPConnection
+from gql.proxies import Proxies
 from repos.domain import Series
 from repos.embedded.server import EmbeddedPostgres, default_data_dir
 from repos.feed.hub import Feed
@@ -29,6 +36,10 @@ from repos.operations import DatabaseOperations
 
 GRACE = 2
 """Seconds that open requests and sockets have to end, while the collector flushes. The whole stays within 5."""
+_UNSENT = 262_144
+"""Bytes that the system keeps for a client; what is more waits here."""
+KEEP_ALIVE = 75
+"""Seconds that a connection may wait for its next request: longer than proxies keep theirs, or they lose requests."""
 
 
 def settle() -> None:
@@ -54,10 +65,6 @@ def database(settings: Settings, data_dir: Path | None) -> DatabaseOperations:
         )
     embedded = EmbeddedPostgres(data_dir or default_data_dir(os.environ))
     return DatabaseOperations(embedded, log_sql=settings.debug, read_timeout=settings.query_timeout)
-
-
-UNREAD = 60
-"""Seconds after which the system drops a connection whose client takes nothing of what is written for it."""
 
 
 class _Server(uvicorn.Server):
@@ -87,10 +94,34 @@ def bind(host: str, port: int) -> socket.socket:
         listener = socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
         raise UserError(f"can't listen on {host} port {port}: {error}; choose another with --host, --port") from error
-    # Connections inherit it. What is written is kept for ever otherwise, even after they are closed.
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD * 1000)
+    # Or the system takes 4 MB for each client that does not read, and we never learn that it does not.
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
     return listener
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _proxies(settings: Settings) -> Proxies:
+    try:
+        return Proxies(_words(settings.trusted_proxies))
+    except ValueError as error:
+        raise UserError(f"TRUSTED_PROXIES: {error}") from error
+
+
+def _door(settings: Settings, host: str, proxies: Proxies) -> Door:
+    """Lets in who knows the server by an allowed host, or by the address that it listens on."""
+    own = [] if ip_address(host).is_unspecified else [f"[{host}]" if ":" in host else host]
+    hosts = [*_words(settings.allowed_hosts), *own]
+    return Door(hosts, _words(settings.allowed_origins), proxies, settings.limits)
+
+
+def _more_files() -> None:
+    """As many open files as the system lets this process have: the usual soft limit is 1,024 connections."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def serve(
@@ -116,6 +147,8 @@ async def serve(
     series = {Series("okx", pair.symbol, timeframe) for pair in pairs for timeframe in pair.timeframes}
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    proxies = _proxies(settings)
+    _more_files()
     async with AsyncExitStack() as stack:
         rest_url, ws_url = settings.okx_rest_url, settings.okx_ws_url
         if demo is not None:
@@ -136,6 +169,8 @@ async def serve(
                 rate_storage=settings.rate_limit_storage,
                 metrics=[CollectorMetrics(made)] if made else (),
                 access=access,
+                door=_door(settings, host, proxies),
+                graphiql=settings.graphiql,
             )
         except ConfigurationError as error:
             raise UserError(f"RATE_LIMIT_STORAGE: {error}") from error
@@ -143,7 +178,11 @@ async def serve(
             app,
             log_config=None,
             lifespan="off",
+            http=cast("type[asyncio.Protocol]", partial(HTTPConnection, Guests(settings.limits, proxies))),
             ws=Connection,
+            proxy_headers=False,  # the door reads them, and only from those whose word counts
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE,
             ws_per_message_deflate=settings.websocket_compression,
             ws_max_size=settings.max_message,
             ws_ping_interval=None,  # gql.sockets asks in the protocol's words, which a page can hear

@@ -38,7 +38,6 @@ class Settings(BaseSettings):
     jwt_audience: str | None = None
     jwt_jwks: str | None = None
     jwt_role_claim: str = "role"
-
     connection_init_timeout: float = Field(default=10.0, gt=0)
     ping_interval: float = Field(default=20.0, gt=0)
     idle_socket_timeout: float = Field(default=300.0, gt=0)
@@ -57,6 +56,15 @@ class Settings(BaseSettings):
     query_timeout: float = Field(default=10.0, gt=0)
     trusted_documents: Path | None = None
     trusted_only: bool = False
+    allowed_hosts: str = "localhost,127.0.0.1,[::1]"
+    allowed_origins: str = ""
+    trusted_proxies: str = ""
+    graphiql: bool = True
+    max_body: int = Field(default=4_000_000, gt=0)
+    max_connections: int = Field(default=10_000, gt=0)
+    max_connections_per_address: int = Field(default=500, gt=0)
+    max_sockets: int = Field(default=500, gt=0)
+    request_timeout: float = Field(default=15.0, gt=0)
 
     @property
     def url(self) -> str | None:
@@ -91,6 +99,11 @@ class Settings(BaseSettings):
             ping_seconds=self.ping_interval,
             idle_seconds=self.idle_socket_timeout,
             operations=self.max_operations_per_socket,
+            body_bytes=self.max_body,
+            connections=self.max_connections,
+            connections_per_address=self.max_connections_per_address,
+            sockets=self.max_sockets,
+            request_seconds=self.request_timeout,
         )
 
     def trusted(self) -> TrustedDocuments:

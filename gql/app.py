@@ -6,7 +6,7 @@ from typing import cast
 
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from gql.admission import Gate
 from gql.auth import Access, asking
 from gql.context import Resources
+from gql.door import Answered, Door, adding
 from gql.errors import Refused
 from gql.http import json_response, response_of
 from gql.limits import Limits
@@ -31,10 +32,24 @@ class App(Starlette):
     """Lets GraphQL past Starlette, whose middleware and routes take as long as a small answer."""
 
     graphql: GraphQLView
+    door: Door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = self.graphql if scope.get("path") == "/graphql" else super().__call__
-        await answer(scope, receive, send)
+        try:
+            added, is_measured = self.door.enter(scope)
+            send = adding(send, added)
+            if not is_measured:
+                receive = await self.door.measured(receive)
+            answer = self.graphql if scope["path"] == "/graphql" else super().__call__
+            if scope["type"] == "websocket":
+                with self.door.socket(scope):
+                    await answer(scope, receive, send)
+            else:
+                await answer(scope, receive, send)
+        except Answered as answered:
+            await answered.response(scope, receive, adding(send, answered.added))
+        except ClientDisconnect:
+            pass
 
 
 def create_app(
@@ -49,14 +64,17 @@ def create_app(
     metrics: Collection[Collector] = (),
     access: Access | None = None,
     show_path: bool = False,
+    door: Door | None = None,
+    graphiql: bool = True,
 ) -> App:
     """The application over an open database and a running feed, which stay their maker's to close.
 
     `collected` are the series that collectors are configured to follow: markets shows them before their first candle.
     `limits`, `trusted` and `rate_storage` say what is admitted (gql.admission.Gate). `metrics` are shown at /metrics
     too: those of what else runs in this process. `access` tells who asks; its maker runs it. Without one everybody may
-    do everything. `show_path` adds the header x-candleql-path to answers, for
-    benchmarks and tests: whether a compiled operation answered ("fast"), or the reason why not.
+    do everything. `door` says who is let in at all, by default from loopback only; `graphiql` whether a browser is
+    shown a page to ask with. `show_path` adds the header x-candleql-path to answers, for benchmarks and tests: whether
+    a compiled operation answered ("fast"), or the reason why not.
 
     Raises:
         limits.errors.ConfigurationError: There is no such storage.
@@ -77,7 +95,8 @@ def create_app(
     )
     gate = Gate(schema, limits, trusted, rate_storage)
     resources = Resources(db, feed, frozenset(collected), bot_heartbeat_timeout, gate)
-    app.graphql = GraphQLView(resources, access, show_path=show_path)
+    app.graphql = GraphQLView(resources, access, show_path=show_path, graphiql=graphiql)
+    app.door = door or Door()
     return app
 
 

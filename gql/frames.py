@@ -1,9 +1,10 @@
 """Websocket frames made once and written to many connections."""
 
+from collections.abc import Awaitable, Callable
 from struct import Struct
 from typing import cast
 
-from starlette.types import Scope
+from starlette.types import Message, Scope
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 _EXTENSION = "candleql.connection"
@@ -13,11 +14,24 @@ _SHORT, _MEDIUM, _LONG = Struct("!BB"), Struct("!BBH"), Struct("!BBQ")
 
 
 class Connection(WebSocketsSansIOProtocol):
-    """uvicorn's websocket, which also takes ready frames; for uvicorn's setting `ws`."""
+    """uvicorn's websocket, which also takes ready frames; for uvicorn's setting `ws`. `on_lost` hears of its end."""
+
+    on_lost: Callable[[], None] | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.on_lost is not None:
+            self.on_lost()
+        super().connection_lost(exc)
 
     async def run_asgi(self) -> None:
         self.scope["extensions"] = {**(self.scope["extensions"] or {}), _EXTENSION: cast("dict[object, object]", self)}
         await super().run_asgi()
+
+    def send(self, message: Message) -> Awaitable[None]:  # type: ignore[override]
+        # uvicorn takes a handshake that was refused by a whole answer for one that was forgotten, and logs an error.
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True
+        return super().send(message)  # type: ignore[arg-type]  # Starlette's word for the same
 
     def write(self, frames: bytes) -> bool:
         """Write whole frames now; False, and nothing is written, while the client reads too slowly.

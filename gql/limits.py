@@ -14,7 +14,7 @@ MOST_SERIES = 200
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The bounds of a document, of what it costs and of how long it may take, and of a websocket.
+    """The bounds of a document, of what it costs and how long it may take, of a websocket and of connections.
 
     Cost is in points (gql.cost).
     """
@@ -44,3 +44,13 @@ class Limits:
     """Without an operation, after which a connection is closed."""
     operations: int = 100
     """At the same time on one websocket."""
+    body_bytes: int = 4_000_000
+    """Of a request's body: a mutation of 10,000 candles fits."""
+    connections: int = 10_000
+    """Open at once, in all."""
+    connections_per_address: int = 500
+    """Trusted proxies may have as many as they like."""
+    sockets: int = 500
+    """Websockets of one address, behind proxies too."""
+    request_seconds: float = 15.0
+    """In which a request has to arrive whole, and in which a client has to read some of its answer."""

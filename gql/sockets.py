@@ -10,7 +10,6 @@ from graphql import GraphQLError, OperationType
 from starlette.status import WS_1001_GOING_AWAY, WS_1013_TRY_AGAIN_LATER
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
-from strawberry.http.websocket_origin import is_same_origin
 
 from gql.admission import admitted
 from gql.auth import Unauthenticated, asking
@@ -35,6 +34,10 @@ _CLOSING = 5.0
 """Seconds that a client has to read what was sent before a connection is closed."""
 
 
+_ANSWERS = 4
+"""Of queries, that may wait at once for a client to read them: each can be a page of some MB."""
+
+
 class Conversation:
     """What is said over one websocket, from its handshake to its end."""
 
@@ -45,15 +48,12 @@ class Conversation:
         self._connection = connection_of(scope)
         self._context = Context(view.resources)
         self._welcomed = False
+        self._turns = asyncio.Semaphore(_ANSWERS)
         self._operations: dict[str, asyncio.Task[None] | Member] = {}
         self._used = 0.0
 
     async def handle(self) -> None:
         """Return when the connection is closed and nothing of it goes on."""
-        origin = self._socket.headers.get("origin")
-        if origin is not None and not is_same_origin(origin, self._socket.headers.get("host")):
-            await self._socket.close()  # before it is accepted: 403
-            return
         try:
             await self._begin()
             async with self._view.access.while_valid(self._context.caller):
@@ -182,10 +182,11 @@ class Conversation:
         async with self._telling(name):
             operation = await admitted(request, context)
             if operation.kind is not OperationType.SUBSCRIPTION:
-                result = await answered(operation, context)
-                if not has_data(result):
-                    raise Refused(*result.errors or ())
-                await self._send(next_text(name, printed(result)))
+                async with self._turns:
+                    result = await answered(operation, context)
+                    if not has_data(result):
+                        raise Refused(*result.errors or ())
+                    await self._send(next_text(name, printed(result)))
                 await self._complete(name)
                 return
             found = followed(operation, context)

@@ -9,7 +9,7 @@ from uuid import uuid4
 import structlog
 from graphql import OperationType
 from starlette.requests import ClientDisconnect
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from strawberry.http.ides import get_graphql_ide_html
 from strawberry.types.execution import ExecutionResult
@@ -36,6 +36,7 @@ from gql.http import (
     status_of,
 )
 from gql.operations import answered, payloads
+from gql.page import page
 from gql.sockets import Conversation
 from gql.sse import stream_of
 
@@ -47,13 +48,16 @@ PATH_HEADER = b"x-candleql-path"
 class GraphQLView:
     """An ASGI application. What is asked becomes a Request, is admitted, and is answered as its transport wants."""
 
-    def __init__(self, resources: Resources, access: Access | None = None, *, show_path: bool = False) -> None:
+    def __init__(
+        self, resources: Resources, access: Access | None = None, *, show_path: bool = False, graphiql: bool = True
+    ) -> None:
         self.resources = resources
         self.access = access or Access()
         self.broadcasts = Broadcasts()
         self.stopping = asyncio.Event()
         """When it is set, all streams of server-sent events end."""
         self._show_path = show_path
+        self._page = page(get_graphql_ide_html()) if graphiql else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -70,8 +74,8 @@ class GraphQLView:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         content_type, accepted = media_of(scope)
-        if scope["method"] == "GET" and accepted.page and not scope["query_string"]:
-            await HTMLResponse(get_graphql_ide_html())(scope, receive, send)
+        if self._page and scope["method"] == "GET" and accepted.page and not scope["query_string"]:
+            await self._page(scope, receive, send)
             return
         request = await _request(scope, receive, content_type)
         if request.is_empty:

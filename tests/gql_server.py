@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -14,6 +15,9 @@ from websockets.asyncio.client import connect
 
 from gql.app import create_app
 from gql.frames import Connection
+from gql.limits import Limits
+from gql.listening import Guests, HTTPConnection
+from gql.proxies import Proxies
 from tests.builders import BTC_1M
 
 WAIT = 10.0
@@ -25,10 +29,12 @@ def an_app(db, feed, collected=(BTC_1M,), bot_heartbeat_timeout=timedelta(second
 
 
 @asynccontextmanager
-async def running(app, ws=Connection, **options: Any) -> AsyncIterator[str]:
+async def running(app, ws=Connection, limits=Limits(), proxies=Proxies(()), **options: Any) -> AsyncIterator[str]:  # noqa: B008
     """`app` on a free port of a real server; yields host and port. Options are those of uvicorn's Config."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, ws=ws, **options))
+    http = partial(HTTPConnection, Guests(limits, proxies))
+    options = {"lifespan": "off", "log_config": None, "proxy_headers": False, **options}
+    server = uvicorn.Server(uvicorn.Config(app, http=http, ws=ws, **options))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
@@ -38,12 +44,29 @@ async def running(app, ws=Connection, **options: Any) -> AsyncIterator[str]:
         listener.close()
 
 
+async def connected(address: str, **options):
+    host, port = address.split(":")
+    return await asyncio.open_connection(host, int(port), **options)
+
+
+async def said_to(address: str, *pieces: bytes) -> bytes:
+    """All that comes back until the server closes the connection."""
+    reader, writer = await connected(address)
+    for piece in pieces:
+        writer.write(piece)
+        await writer.drain()
+    async with asyncio.timeout(WAIT):
+        answer = await reader.read()
+    writer.close()
+    return answer
+
+
 class Client:
     """GraphQL by POST to an application in this process."""
 
     def __init__(self, app, **headers: str) -> None:
         transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
-        self.http = httpx2.AsyncClient(transport=transport, base_url="http://test", timeout=WAIT, headers=headers)
+        self.http = httpx2.AsyncClient(transport=transport, base_url="http://localhost", timeout=WAIT, headers=headers)
 
     async def __aenter__(self):
         return self

@@ -253,3 +253,10 @@ def test_every_mistake_of_a_configuration_has_its_line(folder, in_process):
 
 def test_the_schema_on_disk_is_that_of_the_code(folder):
     assert run(folder, "export-schema").stdout == (Path(__file__).parent.parent / "schema.graphql").read_text()
+
+
+def test_a_proxy_that_is_no_network_is_told_at_the_start(in_process):
+    code, told = in_process("serve", "--port", "0", "--data-dir", "data", "--no-collect", TRUSTED_PROXIES="10.0.0.0/40")
+
+    assert code == 2
+    assert told.startswith("candleql: TRUSTED_PROXIES: '10.0.0.0/40'")

@@ -53,4 +53,5 @@ def test_every_setting_is_in_the_example_with_its_default():
     assert shown.keys() == settings.keys()
     for name, default in settings.items():
         if default is not None:
-            assert shown[name] == (f"{default:g}" if isinstance(default, float) else str(default).lower())
+            text = f"{default:g}" if isinstance(default, float) else str(default)
+            assert shown[name] == (text.lower() if isinstance(default, bool) else text)

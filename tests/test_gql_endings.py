@@ -23,7 +23,8 @@ SUBSCRIBE = masked(
     }
 )
 BODY = orjson.dumps({"query": '{ candles(symbol: "BTC-USDT", timeframe: "1m") { nodes { open } } }'})
-POST = b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+HEAD = b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+POST = HEAD % len(BODY)
 INIT = masked({"type": "connection_init"})
 HELLO = HANDSHAKE % b"/graphql"
 LIVES = {

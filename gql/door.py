@@ -1,0 +1,181 @@
+"""Before everything else: which hosts and origins are let in, how much they may send, and who is behind a proxy."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from gql.errors import BAD_USER_INPUT, FORBIDDEN, RATE_LIMITED
+from gql.http import refusal
+from gql.limits import Limits
+from gql.proxies import Proxies, counted_as
+
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+Headers = list[tuple[bytes, bytes]]
+
+_ALWAYS: Headers = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+]
+_SINGLE = (b"host", b"origin", b"content-length")
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "Accept, Authorization, Content-Type",
+    "Access-Control-Max-Age": "600",
+}
+_ENOUGH = 1_000
+"""Hosts that are remembered as allowed: with wildcards and ports a client could make up any number."""
+
+
+class Answered(Exception):
+    """The door answers by itself, and nothing behind it is troubled."""
+
+    def __init__(self, response: Response, added: Headers = _ALWAYS) -> None:
+        super().__init__(response.status_code)
+        self.response = response
+        self.added = added
+
+
+class Door:
+    """What is let in.
+
+    `hosts` are names without port; ".example.org" is that and all below it, "*" any. `origins` are written as browsers
+    send them ("https://example.org"), "*" is any; the page's own origin is always allowed.
+    """
+
+    def __init__(
+        self,
+        hosts: Collection[str] = LOOPBACK,
+        origins: Collection[str] = (),
+        proxies: Proxies = Proxies(()),  # noqa: B008 -- it has no state but a memo
+        limits: Limits = Limits(),  # noqa: B008 -- frozen
+    ) -> None:
+        self._exact = {host.lower() for host in hosts}
+        self._domains = tuple(host.lower() for host in hosts if host.startswith("."))
+        self._origins = {origin.encode() for origin in origins}
+        self._proxies = proxies
+        self._limits = limits
+        self._allowed: set[bytes | None] = set()
+        self._sockets = Counter[str]()
+
+    def enter(self, scope: Scope) -> tuple[Headers, bool]:
+        """The headers that the answer is to have besides its own, and whether the length of the body is known.
+
+        In `scope` the client is then whoever is behind the proxies.
+
+        Raises:
+            Answered: The request stays outside.
+        """
+        headers = dict(scope["headers"])
+        if len(headers) != len(scope["headers"]):
+            _refuse_twice(scope["headers"])
+        host = headers.get(b"host")
+        if host not in self._allowed:
+            self._learn(host)
+        scope["client"] = self._proxies.client_of(scope)
+        if int(headers.get(b"content-length", 0)) > self._limits.body_bytes:
+            raise self._too_long()
+        is_measured = b"transfer-encoding" not in headers
+        origin = headers.get(b"origin")
+        if origin is None or origin.partition(b"://")[2] == host:
+            return _ALWAYS, is_measured
+        return self._cross_origin(scope, headers, origin), is_measured
+
+    async def measured(self, receive: Receive) -> Receive:
+        """`receive` for a body of unknown length, after it was read.
+
+        Raises:
+            Answered: It is too long.
+            ClientDisconnect: The client went away before its end.
+        """
+        pieces, size, more = [], 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+            more = message.get("more_body", False)
+            if size > self._limits.body_bytes:
+                raise self._too_long()
+        whole: list[Message] = [{"type": "http.request", "body": b"".join(pieces), "more_body": False}]
+
+        async def again() -> Message:
+            return whole.pop() if whole else await receive()
+
+        return again
+
+    @contextmanager
+    def socket(self, scope: Scope) -> Iterator[None]:
+        """A websocket's stay.
+
+        Raises:
+            Answered: Its address has too many.
+        """
+        address = counted_as(scope["client"])
+        if self._sockets[address] >= self._limits.sockets:
+            raise Answered(refusal(429, "Too many websockets from this address", code=RATE_LIMITED))
+        self._sockets[address] += 1
+        try:
+            yield
+        finally:
+            self._sockets[address] -= 1
+            if not self._sockets[address]:
+                del self._sockets[address]
+
+    def _learn(self, host: bytes | None) -> None:
+        """Remember an allowed host."""
+        name = _name(host or b"")
+        if not ("*" in self._exact or name in self._exact or f".{name}".endswith(self._domains)):
+            raise Answered(refusal(421, "This host is not served here; see ALLOWED_HOSTS", code=BAD_USER_INPUT))
+        if len(self._allowed) < _ENOUGH:
+            self._allowed.add(host)
+
+    def _cross_origin(self, scope: Scope, headers: dict[bytes, bytes], origin: bytes) -> Headers:
+        if origin not in self._origins and b"*" not in self._origins:
+            raise Answered(refusal(403, "This origin is not allowed; see ALLOWED_ORIGINS", code=FORBIDDEN))
+        added = [
+            *_ALWAYS,
+            (b"access-control-allow-origin", origin),
+            (b"access-control-expose-headers", b"Retry-After"),
+            (b"vary", b"Origin"),
+        ]
+        if scope.get("method") == "OPTIONS" and b"access-control-request-method" in headers:
+            raise Answered(Response(status_code=204, headers=_PREFLIGHT), added)
+        return added
+
+    def _too_long(self) -> Answered:
+        text = f"The body is longer than {self._limits.body_bytes:,} bytes"
+        response = refusal(413, text, code=BAD_USER_INPUT)
+        response.headers["Connection"] = "close"  # or the rest of it would have to be read
+        return Answered(response)
+
+
+def adding(send: Send, headers: Headers) -> Send:
+    """`send`, with these headers in the answer. Not a coroutine of its own: an answer of 100 us would notice."""
+
+    def add(message: Message) -> object:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), *headers]
+        return send(message)
+
+    return add  # type: ignore[return-value]  # what it returns is awaited
+
+
+def _name(host: bytes) -> str:
+    text = host.decode("latin-1").lower()
+    if text.startswith("["):
+        return text[: text.find("]") + 1]
+    return text.partition(":")[0].removesuffix(".")
+
+
+def _refuse_twice(headers: Headers) -> None:
+    names = Counter(name for name, _ in headers)
+    if any(names[name] > 1 for name in _SINGLE):
+        raise Answered(refusal(400, "Host, Origin and Content-Length may come once only", code=BAD_USER_INPUT))

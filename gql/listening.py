@@ -1,0 +1,185 @@
+"""Connections: how many there may be, and how long they are waited for. uvicorn by itself waits for ever."""
+
+import asyncio
+from collections import Counter
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from gql.errors import BAD_USER_INPUT, RATE_LIMITED
+from gql.frames import Connection
+from gql.limits import Limits
+from gql.proxies import Client, Proxies, counted_as
+
+_HEAD = 65_536
+"""Bytes of a request's head."""
+_HEADERS = 100
+_LINE = 8_000
+"""Bytes of a line in a websocket's handshake: beyond 8,192 `websockets` fails, and uvicorn with it."""
+_BLOCKED = 65_536
+"""So many unsent bytes, and whoever writes waits: from here on the number can only fall, if the client reads."""
+
+
+class Guests:
+    """Who is connected to this process. Trusted proxies may have any number of connections."""
+
+    def __init__(self, limits: Limits, proxies: Proxies) -> None:
+        self.limits = limits
+        self._proxies = proxies
+        self._counts = Counter[str]()
+        self._count = 0
+
+    def come(self, client: Client) -> bytes | None:
+        """Count one more; if that is too many, don't, and return what to tell it."""
+        address, limits = counted_as(client), self.limits
+        if self._count >= limits.connections:
+            return _FULL
+        is_exempt = client is not None and self._proxies.include(client[0])
+        if self._counts[address] >= limits.connections_per_address and not is_exempt:
+            return _TOO_MANY
+        self._count += 1
+        self._counts[address] += 1
+        return None
+
+    def go(self, client: Client) -> None:
+        address = counted_as(client)
+        self._count -= 1
+        self._counts[address] -= 1
+        if not self._counts[address]:
+            del self._counts[address]
+
+
+class HTTPConnection(HttpToolsProtocol):
+    """uvicorn's, for its setting `http`: as partial(HTTPConnection, guests).
+
+    Cut off is a request that does not arrive in time or whose head is too long, and a client that does not read.
+    """
+
+    def __init__(self, guests: Guests, **uvicorn: Any) -> None:
+        super().__init__(**uvicorn)
+        self._guests = guests
+        self._patience = guests.limits.request_seconds
+        # Chunks may have a head as long as themselves; and what they make is measured elsewhere.
+        self._most = _HEAD + 8 * guests.limits.body_bytes
+        self._timer: asyncio.TimerHandle | None = None
+        self._answering: RequestResponseCycle | None = None
+        self._awaited_since: float | None = None
+        self._in_body = False
+        self._received = 0
+        self._last_words = _MALFORMED
+        self._unsent = 0
+        self._unsent_since = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        refusal = self._guests.come(self.client)
+        if refusal is not None:
+            transport.write(refusal)
+            transport.close()
+            return
+        self._awaited_since = self.loop.time()
+        self._timer = self.loop.call_later(self._patience, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave()
+        self._disconnect()
+        super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def data_received(self, data: bytes) -> None:
+        if self._awaited_since is None:
+            self._awaited_since = self.loop.time()
+        self._received += len(data)
+        super().data_received(data)
+        if self._received > _HEAD and (not self._in_body or self._received > self._most):
+            self._cut_off(_LONG_HEAD)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._awaited_since is None:  # it came with the end of another
+            self._awaited_since = self.loop.time()
+
+    def on_headers_complete(self) -> None:
+        self._in_body = True
+        if len(self.headers) > _HEADERS:
+            self._last_words = _LONG_HEAD
+            raise ValueError("too many headers")  # stops the parser, which has uvicorn refuse the request
+        super().on_headers_complete()
+        # Trailers, which come after a body in chunks, would get among the headers after those were looked at.
+        self.scope["headers"] = self.headers.copy()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._awaited_since = None
+        self._in_body = False
+        self._received = 0
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 -- uvicorn's is plain text
+        self._cut_off(self._last_words)
+
+    def handle_websocket_upgrade(self) -> None:
+        if max(len(self.url), *(len(name) + len(value) for name, value in self.headers)) > _LINE:
+            self._cut_off(_LONG_HEAD)
+            return
+        super().handle_websocket_upgrade()
+        self._awaited_since = None
+        protocol = self.transport.get_protocol()
+        if isinstance(protocol, Connection):
+            protocol.on_lost = self._leave
+        else:
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._guests.go(self.client)
+
+    def _look(self) -> None:
+        """See whether the client does its part. One timer a connection, not one a request: those would cost more."""
+        now = self.loop.time()
+        wait = self._patience
+        if self._awaited_since is not None:
+            wait -= now - self._awaited_since
+            if wait <= 0:
+                self._cut_off(_LATE)
+                self._awaited_since, wait = None, self._patience
+        unsent = self.transport.get_write_buffer_size()
+        if unsent < max(self._unsent, 1) or not (unsent >= _BLOCKED or self.transport.is_closing()):
+            self._unsent_since = now
+        elif now - self._unsent_since >= self._patience:
+            self._disconnect()
+            self.transport.abort()
+        self._unsent = unsent
+        self._timer = self.loop.call_later(wait, self._look)
+
+    def _disconnect(self) -> None:
+        """Have nothing more written. uvicorn does so for the last request that came, not for the one being answered."""
+        if self._answering is not None:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
+
+    def _cut_off(self, last_words: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
+            self.transport.write(last_words)
+        self.transport.close()
+
+
+def _refusal(status: HTTPStatus, message: str, code: str) -> bytes:
+    body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": code}}]})
+    head = f"HTTP/1.1 {status} {status.phrase}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + b"Connection: close\r\n\r\n" + body
+
+
+_FULL = _refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections", RATE_LIMITED)
+_TOO_MANY = _refusal(HTTPStatus.TOO_MANY_REQUESTS, "Too many connections from this address", RATE_LIMITED)
+_LONG_HEAD = _refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The head of the request is too long", BAD_USER_INPUT)
+_LATE = _refusal(HTTPStatus.REQUEST_TIMEOUT, "The request did not arrive in time", BAD_USER_INPUT)
+_MALFORMED = _refusal(HTTPStatus.BAD_REQUEST, "That is not HTTP", BAD_USER_INPUT)

@@ -1,0 +1,43 @@
+"""The attacks of `make attack` in a short form, on a whole server of its own; without the client beside them."""
+
+import subprocess
+import sys
+
+import pytest
+
+from attack.suite import ATTACKS, Suite
+from attack.talk import Answer, expected
+from attack.target import Witness, a_target
+
+pytestmark = pytest.mark.anyio
+
+SLOW = {"idle sockets", "half frames"}
+
+
+async def test_a_server_refuses_every_attack_cheaply_and_lives_on():
+    async with a_target(patience=2.0) as target:
+        await target.settle()
+        suite = Suite(target, Witness(), 0.0, target.megabytes())
+        reports = [await suite.attack(name) for name in ATTACKS if name not in SLOW]
+
+        assert {report.name: report.wrong for report in reports if report.wrong} == {}
+        assert suite.wrong_in_all() == []
+
+
+def test_an_answer_that_leaks_or_fails_would_be_seen():
+    answer = Answer(500, '{"errors":[{"message":"asyncpg.exceptions: relation \\"bots\\"","extensions":{}}]}')
+
+    assert len(expected("x", answer, (200,))) == 3
+
+
+def test_random_operations_of_the_schema_get_no_worse_than_refused():
+    fuzzed = subprocess.run(
+        [sys.executable, "-m", "attack.fuzz", "--seconds", "20"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert fuzzed.returncode == 0, fuzzed.stdout + fuzzed.stderr
+    assert fuzzed.stdout.startswith("fuzz ok")
