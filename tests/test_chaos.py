@@ -1,11 +1,9 @@
 """Harm done to a whole system of real processes; and that the fault suite would see what it looks for."""
 
 import asyncio
-import re
 import shutil
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -267,13 +265,3 @@ async def test_a_half_open_connection_is_silent_for_ever(line):
 
     assert not answer.done()
     answer.cancel()
-
-
-def test_every_test_that_the_manual_names_exists():
-    tests = Path(__file__).parent
-    named = set(re.findall(r"`(test_\w+)`", (tests.parent / "docs/reliability.md").read_text()))
-
-    defined = {name for file in tests.glob("*.py") for name in re.findall(r"def (test_\w+)", file.read_text())}
-
-    assert named
-    assert named <= defined

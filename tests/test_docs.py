@@ -55,3 +55,13 @@ def test_every_setting_is_in_the_example_with_its_default():
         if default is not None:
             text = f"{default:g}" if isinstance(default, float) else str(default)
             assert shown[name] == (text.lower() if isinstance(default, bool) else text)
+
+
+@pytest.mark.parametrize("page", ["docs/reliability.md", "docs/security.md"])
+def test_every_test_that_the_manual_names_exists(page):
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / page).read_text()))
+
+    defined = {name for file in ROOT.glob("tests/*.py") for name in re.findall(r"def (test_\w+)", file.read_text())}
+
+    assert named
+    assert named <= defined
