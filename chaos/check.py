@@ -54,7 +54,13 @@ class Stored:
         return [trade for trade in self.trades if trade.symbol == symbol]
 
     def begun(self, symbol: str) -> int | None:
-        """From when on all is to be there, in ms: the longest candle that the first trade received belongs to."""
+        """From when on all is to be there, in ms: from where the collector looked back to when it began to follow.
+
+        That is its first gap, known before its first trade, whose pages may hold older ones. Without one the first
+        trade received began the longest candle.
+        """
+        if looked_back := next((gap.after for gap in self.gaps if gap.symbol == symbol), None):
+            return ms_of(looked_back)
         first = next((ms_of(trade.timestamp) for trade in self.trades if trade.symbol == symbol), None)
         return None if first is None else first - first % max(TIMEFRAMES.values())
 
