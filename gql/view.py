@@ -24,19 +24,19 @@ from gql.http import (
     JSON,
     Accepted,
     HTTPRefusal,
-    Request,
     asked_in,
     body_of,
     is_json,
     media_of,
     posted,
-    printed,
     refusal,
     send_result,
     status_of,
 )
 from gql.operations import answered, payloads
 from gql.page import page
+from gql.request import Request
+from gql.results import printed
 from gql.sockets import Conversation
 from gql.sse import stream_of
 
