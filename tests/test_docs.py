@@ -55,3 +55,10 @@ def test_every_setting_is_in_the_example_with_its_default():
         if default is not None:
             text = f"{default:g}" if isinstance(default, float) else str(default)
             assert shown[name] == (text.lower() if isinstance(default, bool) else text)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/performance.md", "docs/reliability.md"])
+def test_every_file_that_the_manual_names_by_its_path_is_there(page):
+    named = re.findall(r"`((?:[a-z]\w*/)+[\w.-]+\.\w+)`", (ROOT / page).read_text())
+
+    assert [path for path in named if not (ROOT / path).exists()] == []
