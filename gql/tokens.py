@@ -11,8 +11,8 @@ import jwt
 import orjson
 import structlog
 
-from gql.auth import Caller, Unauthenticated
-from gql.roles import Role
+from gql.auth import Unauthenticated
+from gql.roles import Caller, Role
 from repos.keys import digest
 
 log = structlog.get_logger(__name__)

@@ -15,7 +15,7 @@ from strawberry.http.ides import get_graphql_ide_html
 from strawberry.types.execution import ExecutionResult
 
 from gql.admission import Admitted, admitted
-from gql.auth import Access, Caller, Unauthenticated, asking
+from gql.auth import Access, Unauthenticated, asking
 from gql.broadcast import Broadcasts
 from gql.context import Context, Resources
 from gql.errors import INTERNAL, Refused
@@ -37,6 +37,7 @@ from gql.operations import answered, payloads
 from gql.page import page
 from gql.request import Request
 from gql.results import printed
+from gql.roles import Caller
 from gql.sockets import Conversation
 from gql.sse import stream_of
 
