@@ -6,6 +6,7 @@ from typing import Any
 from graphql import OperationType
 from strawberry import Schema
 
+from gql.caller import permit
 from gql.context import Context
 from gql.deadline import Deadline
 from gql.errors import COST_LIMIT_EXCEEDED, RATE_LIMITED, refused
@@ -13,7 +14,6 @@ from gql.execution.documents import Chosen, Document, Documents
 from gql.limits import Limits
 from gql.rate import MEMORY, Accounts, Exhausted
 from gql.request import Request
-from gql.roles import permit
 from gql.trusted import TrustedDocuments
 
 READING = 4

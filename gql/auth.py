@@ -11,8 +11,9 @@ import structlog
 from graphql import GraphQLError
 from starlette.types import Scope
 
+from gql.caller import Caller
 from gql.errors import UNAUTHENTICATED, UNAVAILABLE, Refused, refused
-from gql.roles import Caller, Role
+from gql.roles import Role
 from repos.errors import DatabaseOperationError, DatabaseUnavailable
 from repos.keys import PREFIX, KeyRepository, digest
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import strawberry
 from strawberry.dataloader import DataLoader
 
+from gql.caller import NOBODY, Caller
 from gql.execution.paths import Path
-from gql.roles import NOBODY, Caller
 from repos.candle_reader import AskedPage, CandlePage
 from repos.domain import Instrument, Series
 from repos.feed.hub import Feed

@@ -12,7 +12,8 @@ import orjson
 import structlog
 
 from gql.auth import Unauthenticated
-from gql.roles import Caller, Role
+from gql.caller import Caller
+from gql.roles import Role
 from repos.keys import digest
 
 log = structlog.get_logger(__name__)

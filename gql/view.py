@@ -17,6 +17,7 @@ from strawberry.types.execution import ExecutionResult
 from gql.admission import Admitted, admitted
 from gql.auth import Access, Unauthenticated, asking
 from gql.broadcast import Broadcasts
+from gql.caller import Caller
 from gql.context import Context, Resources
 from gql.errors import INTERNAL, Refused
 from gql.http import (
@@ -37,7 +38,6 @@ from gql.operations import answered, payloads
 from gql.page import page
 from gql.request import Request
 from gql.results import printed
-from gql.roles import Caller
 from gql.sockets import Conversation
 from gql.sse import stream_of
 
