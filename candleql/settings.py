@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import msgspec
 from pydantic import Field, ValidationError, model_validator
@@ -10,8 +10,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from candleql.errors import UserError
 from gql.limits import Limits
-from gql.trusted import TrustedDocuments
 from repos.address import database_url
+
+if TYPE_CHECKING:
+    from gql.trusted import TrustedDocuments
 
 
 class Settings(BaseSettings):
@@ -106,12 +108,14 @@ class Settings(BaseSettings):
             request_seconds=self.request_timeout,
         )
 
-    def trusted(self) -> TrustedDocuments:
+    def trusted(self) -> "TrustedDocuments":
         """The documents of the manifest.
 
         Raises:
             UserError: It can't be read.
         """
+        from gql.trusted import TrustedDocuments  # with graphql-core, which commands that do not serve can do without
+
         if self.trusted_documents is None:
             return TrustedDocuments()
         try:

@@ -6,14 +6,14 @@ from typing import Any
 from graphql import OperationType
 from strawberry import Schema
 
-from gql.auth import permit
+from gql.caller import permit
 from gql.context import Context
 from gql.deadline import Deadline
 from gql.errors import COST_LIMIT_EXCEEDED, RATE_LIMITED, refused
 from gql.execution.documents import Chosen, Document, Documents
-from gql.http import Request
 from gql.limits import Limits
 from gql.rate import MEMORY, Accounts, Exhausted
+from gql.request import Request
 from gql.trusted import TrustedDocuments
 
 READING = 4

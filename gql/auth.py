@@ -1,17 +1,18 @@
 """Who is asking: API keys and tokens, known in memory, and cut off everywhere within 5 s of their end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from enum import Enum, auto
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import structlog
-from graphql import GraphQLError, OperationType
+from graphql import GraphQLError
 from starlette.types import Scope
 
-from gql.errors import FORBIDDEN, UNAUTHENTICATED, UNAVAILABLE, Refused, refused
+from gql.caller import Caller
+from gql.errors import UNAUTHENTICATED, UNAVAILABLE, Refused, refused
 from gql.roles import Role
 from repos.errors import DatabaseOperationError, DatabaseUnavailable
 from repos.keys import PREFIX, KeyRepository, digest
@@ -37,28 +38,6 @@ class Unauthenticated(Refused):
         super().__init__(GraphQLError(message, extensions={"code": UNAUTHENTICATED}))
 
 
-class Caller(NamedTuple):
-    """Who asks. `key_id` is that of an API key; `expires_at` the end of a key or a token that has one; `address` the
-    client's, or "" where there is none."""
-
-    role: Role
-    name: str
-    key_id: int | None = None
-    expires_at: datetime | None = None
-    address: str = ""
-
-    @property
-    def account(self) -> str:
-        """Whose account is charged with what is asked: the credential's, or the address's where there is none."""
-        if self.key_id is not None:
-            return f"key {self.key_id}"
-        return self.address if self.expires_at is None else f"token {self.name}"
-
-
-NOBODY = Caller(Role.VIEWER, "nobody")
-"""Where nobody has been asked for yet."""
-
-
 class Anonymous(Enum):
     """Whether callers without a credential may do everything."""
 
@@ -76,19 +55,6 @@ def asking(scope: Scope) -> tuple[str | None, str]:
         if name == b"authorization":
             return value.decode("latin-1"), address
     return None, address
-
-
-def permit(caller: Caller, kind: OperationType, fields: Iterable[str]) -> None:
-    """Let an operation run only if its caller may have all root fields that it names, skipped or not.
-
-    Raises:
-        Refused: The caller may not.
-    """
-    if kind is not OperationType.MUTATION or caller.role is Role.ADMIN:
-        return
-    for field in fields:
-        if not caller.role.may("Mutation", field):
-            raise refused(FORBIDDEN, f"A {caller.role} may not ask for Mutation.{field}")
 
 
 class Access:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import strawberry
 from strawberry.dataloader import DataLoader
 
-from gql.auth import NOBODY, Caller
+from gql.caller import NOBODY, Caller
 from gql.execution.paths import Path
 from repos.candle_reader import AskedPage, CandlePage
 from repos.domain import Instrument, Series

@@ -17,6 +17,8 @@ from starlette.types import Receive, Scope, Send
 from strawberry.types.execution import ExecutionResult
 
 from gql.errors import BAD_USER_INPUT, FORBIDDEN, INTERNAL, RATE_LIMITED, UNAUTHENTICATED, UNAVAILABLE, Refused
+from gql.request import Request
+from gql.results import has_data, printed
 
 JSON = b"application/json; charset=utf-8"
 RESPONSE = b"application/graphql-response+json; charset=utf-8"
@@ -34,22 +36,6 @@ _STATUS = {
 """Of what is not answered at all, by the code of its first error, whatever the client reads."""
 
 Headers = list[tuple[bytes, bytes]]
-
-
-class Request(msgspec.Struct, rename="camel"):
-    """What a client asks, over whatever transport."""
-
-    query: str | None = None
-    operation_name: str | None = None
-    variables: dict[str, Any] | None = None
-    extensions: dict[str, Any] | None = None
-    document_id: str | None = None
-    """Its document's hash, for its text."""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is neither a document nor what may stand for one."""
-        return not (self.query or self.extensions or self.document_id)
 
 
 class HTTPRefusal(Exception):
@@ -84,11 +70,6 @@ def status_of(result: ExecutionResult, media_type: bytes) -> HTTPStatus:
     [first, *_] = result.errors or [GraphQLError("")]
     status = _STATUS.get((first.extensions or {}).get("code", INTERNAL))
     return status or (HTTPStatus.BAD_REQUEST if media_type is RESPONSE else HTTPStatus.OK)
-
-
-def has_data(result: ExecutionResult) -> bool:
-    """Whether it was executed, though data may be null then: an error of a field has a path."""
-    return result.data is not None or any(error.path for error in result.errors or ())
 
 
 def media_of(scope: Scope) -> tuple[bytes | None, Accepted]:
@@ -185,17 +166,6 @@ def asked_in(query_string: bytes) -> Request:
         objects.get("extensions"),
         given.get("documentId"),
     )
-
-
-def printed(result: ExecutionResult) -> bytes:
-    """What is sent of a result, over whatever transport: JSON. Its errors are as clients may see them."""
-    content: dict[str, Any] = {"data": result.data}
-    if result.errors:
-        content = content if has_data(result) else {}
-        content["errors"] = [error.formatted for error in result.errors]
-    if result.extensions:
-        content["extensions"] = result.extensions
-    return orjson.dumps(content)
 
 
 def json_response(content: object, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:

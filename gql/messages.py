@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from gql.http import Request
+from gql.request import Request
 
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 Payload = dict[str, Any] | None

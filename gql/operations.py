@@ -14,7 +14,7 @@ from gql.context import Context
 from gql.deadline import Late
 from gql.errors import UNAVAILABLE, Refused, presentable, refused
 from gql.execution.operation import NotCompiled
-from gql.http import printed
+from gql.results import printed, shown
 from gql.selection import Followed, followed
 from repos.feed.reading import Reading
 
@@ -96,11 +96,6 @@ def _arguments(asked: Admitted, context: Context) -> dict[str, Any]:
         "operation_name": asked.operation.name,
         "executor_class": schema.execution_context_class,
     }
-
-
-def shown(result: Any) -> ExecutionResult:
-    """graphql-core's result as clients may see it."""
-    return ExecutionResult(result.data, result.errors and presentable(result.errors))
 
 
 def failure(error: Exception) -> bytes:

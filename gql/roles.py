@@ -16,12 +16,9 @@ class Role(StrEnum):
     COLLECTOR = "collector"
     ADMIN = "admin"
 
-    def may(self, root: str, field: str) -> bool:
-        """Whether it may ask for this field of Query, Mutation or Subscription.
-
-        A mutation that no role has been given is an admin's.
-        """
-        return root != "Mutation" or self is Role.ADMIN or field in _MUTATIONS[self]
+    def may(self, mutation: str) -> bool:
+        """Whether it may ask for that mutation; an admin for those that no role has been given, too."""
+        return self is Role.ADMIN or mutation in _MUTATIONS[self]
 
 
 _MUTATIONS = {Role.VIEWER: frozenset[str](), Role.TRADER: BOTS, Role.COLLECTOR: MARKET_DATA}

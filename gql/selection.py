@@ -15,16 +15,14 @@ from graphql.execution import Executor
 from graphql.execution.collect_fields import collect_fields
 from graphql.pyutils import Path
 from strawberry import Info, Schema
-from strawberry.types.execution import ExecutionResult
 
 from gql.admission import Admitted
 from gql.context import Context, Resources
-from gql.errors import presentable
 from gql.execution.documents import Document
 from gql.execution.paths import totals
 from gql.execution.projection import Later, Project, projected, projection
 from gql.execution.shape import NotProjectable, shape_of
-from gql.http import printed
+from gql.results import printed, shown
 from repos.feed.reading import Reading
 
 
@@ -63,7 +61,7 @@ class Selection:
             answer = self._executed(event, Context(self.resources), error)
             if isawaitable(answer):
                 raise TypeError("an event of a shared subscription must resolve without waiting") from error
-            return _presented(answer)
+            return printed(shown(answer))
         totals["fast"] += 1
         return orjson.dumps({"data": {self.root: made}})
 
@@ -73,7 +71,7 @@ class Selection:
             made = await projected(self.project, event, info)
         except Exception as error:  # noqa: BLE001 - as above
             answer = self._executed(event, info.context, error)
-            return _presented(await answer if isawaitable(answer) else answer)
+            return printed(shown(await answer if isawaitable(answer) else answer))
         totals["fast"] += 1
         return orjson.dumps({"data": {self.root: made}})
 
@@ -128,7 +126,3 @@ def _executor(
     """graphql-core's, or what is wrong with the variables."""
     build = schema.execution_context_class.build
     return build(schema._schema, document.node, None, context, variables, name)  # noqa: SLF001
-
-
-def _presented(result: Any) -> bytes:
-    return printed(ExecutionResult(result.data, result.errors and presentable(result.errors)))

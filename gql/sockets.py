@@ -17,9 +17,10 @@ from gql.broadcast import Member, next_text
 from gql.context import Context
 from gql.errors import RATE_LIMITED, Refused, refused
 from gql.frames import connection_of
-from gql.http import Request, has_data, printed
 from gql.messages import Closed, Complete, Init, Message, Ping, Subscribe, read
 from gql.operations import answered, events, failure
+from gql.request import Request
+from gql.results import has_data, printed
 from gql.selection import Selection, followed
 from repos.errors import MailboxOverflow
 from repos.feed.reading import Reading

@@ -11,7 +11,8 @@ import jwt
 import orjson
 import structlog
 
-from gql.auth import Caller, Unauthenticated
+from gql.auth import Unauthenticated
+from gql.caller import Caller
 from gql.roles import Role
 from repos.keys import digest
 

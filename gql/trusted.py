@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from gql.errors import BAD_USER_INPUT, FORBIDDEN, PERSISTED_QUERY_NOT_FOUND, refused
-from gql.http import Request
+from gql.request import Request
 
 MOST = 1_000
 """Registered documents that are remembered, the ones asked for last."""

@@ -15,8 +15,9 @@ from strawberry.http.ides import get_graphql_ide_html
 from strawberry.types.execution import ExecutionResult
 
 from gql.admission import Admitted, admitted
-from gql.auth import Access, Caller, Unauthenticated, asking
+from gql.auth import Access, Unauthenticated, asking
 from gql.broadcast import Broadcasts
+from gql.caller import Caller
 from gql.context import Context, Resources
 from gql.errors import INTERNAL, Refused
 from gql.http import (
@@ -24,19 +25,19 @@ from gql.http import (
     JSON,
     Accepted,
     HTTPRefusal,
-    Request,
     asked_in,
     body_of,
     is_json,
     media_of,
     posted,
-    printed,
     refusal,
     send_result,
     status_of,
 )
 from gql.operations import answered, payloads
 from gql.page import page
+from gql.request import Request
+from gql.results import printed
 from gql.sockets import Conversation
 from gql.sse import stream_of
 

@@ -12,9 +12,9 @@ from limits.errors import ConfigurationError, StorageError
 
 from gql.deadline import Deadline, Late
 from gql.errors import Refused
-from gql.http import Request
 from gql.limits import Limits
 from gql.rate import Accounts, Exhausted
+from gql.request import Request
 from gql.trusted import MOST, TrustedDocuments
 from repos.base import translated
 from repos.errors import DatabaseTooSlow

@@ -32,7 +32,7 @@ def test_an_answer_that_leaks_or_fails_would_be_seen():
 
 def test_random_operations_of_the_schema_get_no_worse_than_refused():
     fuzzed = subprocess.run(
-        [sys.executable, "-m", "attack.fuzz", "--seconds", "20"],
+        [sys.executable, "-m", "attack.fuzz", "--seconds", "10"],
         capture_output=True,
         text=True,
         timeout=120,

@@ -181,6 +181,15 @@ def test_a_second_terminal_works_beside_a_running_server(folder):
     assert any(int(market["candleCount"]) > 0 for market in markets)
 
 
+def test_the_command_line_comes_without_what_most_commands_can_do_without():
+    heavy = {"alembic", "asyncpg", "cryptography", "graphql", "sqlalchemy", "starlette", "strawberry", "uvicorn"}
+    program = f"import sys, candleql.cli; print({heavy} & sys.modules.keys())"
+
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+
+    assert loaded.stdout == "set()\n"
+
+
 def test_collect_without_serving_ends_on_a_signal(folder):
     variables = {"OKX_REST_URL": "http://127.0.0.1:9", "OKX_WS_URL": "ws://127.0.0.1:9"}
     collector = subprocess.Popen(

@@ -65,3 +65,10 @@ def test_every_test_that_the_manual_names_exists(page):
 
     assert named
     assert named <= defined
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/performance.md", "docs/reliability.md"])
+def test_every_file_that_the_manual_names_by_its_path_is_there(page):
+    named = re.findall(r"`((?:[a-z]\w*/)+[\w.-]+\.\w+)`", (ROOT / page).read_text())
+
+    assert [path for path in named if not (ROOT / path).exists()] == []

@@ -19,6 +19,7 @@ from gql.execution import paths
 from gql.execution.documents import Documents
 from gql.execution.operation import NotCompiled
 from gql.limits import Limits
+from gql.results import shown
 from gql.schema import print_schema, schema
 from repos.domain import Origin
 from repos.feed.hub import Feed
@@ -86,7 +87,7 @@ async def answers(query: str, context: Context, variables: dict | None = None) -
         pass
     except NotCompiled as reason:
         paths.totals[str(reason)] += 1
-    return compiled, sent(await schema.execute(query, variable_values=variables, context_value=context))
+    return compiled, sent(shown(await schema.execute(query, variable_values=variables, context_value=context)))
 
 
 def sent(result: Any) -> bytes:

@@ -12,7 +12,6 @@ from gql.admission import Gate
 from gql.auth import Access
 from gql.context import Resources
 from gql.scalars import SCALARS
-from gql.schema import Schema
 from gql.view import GraphQLView
 from repos.errors import DatabaseOperationError
 from repos.feed.hub import Feed
@@ -51,7 +50,7 @@ class Faulty:
         return "fine" + text
 
 
-FAULTY = Schema(query=Faulty, config=StrawberryConfig(scalar_map=SCALARS))
+FAULTY = strawberry.Schema(query=Faulty, config=StrawberryConfig(scalar_map=SCALARS))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from gql.admission import Gate
 from gql.auth import Access
 from gql.context import Context, Resources
 from gql.scalars import SCALARS
-from gql.schema import Schema, schema
+from gql.schema import schema
 from gql.view import GraphQLView
 from repos.domain import Gap
 from repos.errors import MailboxOverflow
@@ -397,7 +397,7 @@ class Nothing:
 @pytest.fixture
 async def faulty(db, feed, app):
     """The address of a server whose subscriptions fail after their first event."""
-    faulty = Schema(
+    faulty = strawberry.Schema(
         query=Nothing,
         subscription=Faulty,
         config=StrawberryConfig(scalar_map=SCALARS),

@@ -12,8 +12,8 @@ from strawberry.types.execution import ExecutionResult
 from gql.errors import Refused
 from gql.execution.documents import Documents
 from gql.limits import Limits
+from gql.results import shown
 from gql.scalars import SCALARS, BigInt
-from gql.schema import Schema
 from repos.domain import Timeframe
 
 
@@ -45,7 +45,7 @@ class Echo:
         return datetime(2024, 1, 1, 12, 0, 0, 999, tzinfo=timezone(timedelta(hours=9)))
 
 
-ECHO = Schema(query=Echo, config=StrawberryConfig(scalar_map=SCALARS))
+ECHO = strawberry.Schema(query=Echo, config=StrawberryConfig(scalar_map=SCALARS))
 DOCUMENTS = Documents(ECHO._schema, Limits(tokens=10_000))
 TYPES = {"decimal": "Decimal", "instant": "DateTime", "timeframe": "Timeframe", "json": "JSON"}
 
@@ -63,7 +63,7 @@ def ran(query, variables=None):
         DOCUMENTS.read(query)
     except Refused as refused:
         return ExecutionResult(None, refused.errors)
-    return ECHO.execute_sync(query, variables)
+    return shown(ECHO.execute_sync(query, variables))
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 
 from candleql.errors import UserError
 from candleql.settings import Settings, read_settings
-from gql.http import Request
 from gql.limits import Limits
+from gql.request import Request
 
 TEXT = "{ __typename }"
 HASH = sha256(TEXT.encode()).hexdigest()
