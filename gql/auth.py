@@ -12,6 +12,7 @@ from graphql import GraphQLError, OperationType
 from starlette.types import Scope
 
 from gql.errors import FORBIDDEN, UNAUTHENTICATED, UNAVAILABLE, Refused, refused
+from gql.proxies import network_of
 from gql.roles import Role
 from repos.errors import DatabaseOperationError, DatabaseUnavailable
 from repos.keys import PREFIX, KeyRepository, digest
@@ -49,10 +50,12 @@ class Caller(NamedTuple):
 
     @property
     def account(self) -> str:
-        """Whose account is charged with what is asked: the credential's, or the address's where there is none."""
+        """On whose account goes what is asked or held open: the credential's, or the address's where there is none."""
         if self.key_id is not None:
             return f"key {self.key_id}"
-        return self.address if self.expires_at is None else f"token {self.name}"
+        if self.expires_at is not None:
+            return f"token {self.name}"
+        return network_of(self.address) if self.address else ""
 
 
 NOBODY = Caller(Role.VIEWER, "nobody")

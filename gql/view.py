@@ -37,6 +37,7 @@ from gql.http import (
 )
 from gql.operations import answered, payloads
 from gql.page import page
+from gql.seats import Seats
 from gql.sockets import Conversation
 from gql.sse import stream_of
 
@@ -54,6 +55,7 @@ class GraphQLView:
         self.resources = resources
         self.access = access or Access()
         self.broadcasts = Broadcasts()
+        self.streams = Seats(resources.gate.limits.sockets, "websockets and streams of this key or address")
         self.stopping = asyncio.Event()
         """When it is set, all streams of server-sent events end."""
         self._show_path = show_path
@@ -89,8 +91,9 @@ class GraphQLView:
             operation = await admitted(request, context)
             _check_transport(operation, scope["method"], accepted)
             if operation.kind is OperationType.SUBSCRIPTION:
-                events = self._while_valid(context.caller, payloads(operation, context))
-                await stream_of(events, self.stopping)(scope, receive, send)
+                with self.streams.taken(context.caller.account):
+                    events = self._while_valid(context.caller, payloads(operation, context))
+                    await stream_of(events, self.stopping)(scope, receive, send)
                 return
             result = await answered(operation, context)
             result.extensions = {"cost": operation.cost}
