@@ -49,11 +49,9 @@ PATH_HEADER = b"x-candleql-path"
 class GraphQLView:
     """An ASGI application. What is asked becomes a Request, is admitted, and is answered as its transport wants."""
 
-    def __init__(
-        self, resources: Resources, access: Access | None = None, *, show_path: bool = False, graphiql: bool = True
-    ) -> None:
+    def __init__(self, resources: Resources, access: Access, *, show_path: bool = False, graphiql: bool = True) -> None:
         self.resources = resources
-        self.access = access or Access()
+        self.access = access
         self.broadcasts = Broadcasts()
         self.streams = Seats(resources.gate.limits.sockets, "websockets and streams of this key or address")
         self.stopping = asyncio.Event()

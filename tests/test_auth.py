@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
+from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -257,9 +258,30 @@ async def test_a_new_key_is_good_at_once_and_those_who_try_keys_cost_little(db, 
     monkeypatch.setattr(auth, "_PAUSE", 60.0)
     tried = await asyncio.gather(*(access.caller(f"Bearer cql_{n}", "") for n in range(50)), return_exceptions=True)
 
-    assert caller == (Role.TRADER, "a trader", 1, None, "1.2.3.4")
+    assert caller == Caller(Role.TRADER, "a trader", 1, None, "1.2.3.4")
     assert {type(error) for error in tried} == {Unauthenticated}
     assert len(reads) == 2
+
+
+async def test_wrong_credentials_are_counted_and_told_without_the_secret_but_not_each(db, feed):
+    app = an_app(db, feed, access=Access(db.keys))
+    async with a_client(app, "Bearer cql_secret") as stranger, a_client(app, None) as fine:
+        with capture_logs() as logged:
+            for _ in range(5):
+                await stranger.post(QUERY)
+        await fine.ask(QUERY)
+        metrics = (await fine.http.get("/metrics")).text
+
+    assert logged == [
+        {
+            "event": "A credential was refused",
+            "log_level": "warning",
+            "address": "127.0.0.1",
+            "reason": "This API key is unknown, expired or revoked",
+            "refusals": 1,
+        }
+    ]
+    assert "candleql_refused_credentials_total 5.0" in metrics
 
 
 async def test_a_known_key_waits_for_nothing(db, bearer):
@@ -461,4 +483,4 @@ async def test_an_anonymous_caller_of_an_open_server_may_do_everything(db, feed)
 
     caller = await access.caller(None, "127.0.0.1")
 
-    assert caller == (Role.ADMIN, "anonymous", None, None, "127.0.0.1")
+    assert caller == Caller(Role.ADMIN, "anonymous", address="127.0.0.1")
