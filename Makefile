@@ -36,7 +36,7 @@ N ?= 200
 chaos: $(RUNTIME)
 	$(BIN)/python -m chaos --seed $(SEED) --faults $(N)
 
-# Hostile clients against a server of its own, in three minutes: what each refusal costs, and how long others wait.
+# Hostile clients against a server of its own, in five minutes: what each refusal costs, and how long others wait.
 attack: $(RUNTIME)
 	$(BIN)/python -m attack
 

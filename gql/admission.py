@@ -70,7 +70,7 @@ async def admitted(request: Request, context: Context) -> Admitted:
     document = gate.documents.known(text)
     if document is None:
         await _charged(context, READING * min(len(text), gate.limits.characters))
-        document = gate.documents.read(text)
+        document = await gate.documents.learned(text, request.operation_name)
     operation = document.choose(request.operation_name)
     permit(context.caller, operation.kind, operation.fields)
     variables = request.variables or {}

@@ -79,14 +79,15 @@ def create_app(
     Raises:
         limits.errors.ConfigurationError: There is no such storage.
     """
-    counted = Metrics(feed, metrics)
+    access = access or Access()
+    counted = Metrics(feed, access, metrics)
 
     async def ready(_: Request) -> Response:
         answers = await db.health_check()
         return json_response({"ready": answers}, 200 if answers else 503)
 
     async def shown(request: Request) -> Response:
-        await app.graphql.access.caller(*asking(request.scope))
+        await access.caller(*asking(request.scope))
         return await counted.show(request)
 
     app = App(

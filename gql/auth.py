@@ -28,7 +28,7 @@ PATIENCE = 1.0
 """Seconds that the database has for an answer."""
 _PAUSE = 1.0
 """Seconds between two searches for keys that are not known: a new key is good at once, and those who try keys make the
-database work once a second at most."""
+database work, and the log grow, once a second at most."""
 
 
 class Unauthenticated(Refused):
@@ -77,7 +77,10 @@ class Access:
         self._reading = asyncio.Lock()
         self._tried_at = float("-inf")
         self._is_current = True
-        self._watched: dict[tuple[int | None, datetime | None], set[asyncio.Timeout]] = {}
+        self._watched: dict[tuple[int | None, datetime | None, bytes | None], set[asyncio.Timeout]] = {}
+        self.refusals = 0
+        """Of credentials that were wrong."""
+        self._warned_at = float("-inf")
 
     async def caller(self, credential: str | None, address: str) -> Caller:
         """Who asks with this value of a header Authorization. For a key that is known nothing is waited for.
@@ -92,13 +95,18 @@ class Access:
             if self._anyone.address != address:
                 self._anyone = self._anyone._replace(address=address)
             return self._anyone
-        scheme, _, secret = credential.strip().partition(" ")
-        if scheme != "Bearer" and scheme.lower() != "bearer":
-            raise Unauthenticated("Authorization must be: Bearer, a space, and an API key or a token")
-        sealed = digest(secret)
-        known = self._callers.get(sealed)
-        if known is None:
-            known = await self._looked_up(secret, sealed)
+        try:
+            scheme, _, secret = credential.strip().partition(" ")
+            if scheme != "Bearer" and scheme.lower() != "bearer":
+                message = "Authorization must be: Bearer, a space, and an API key or a token"
+                raise Unauthenticated(message)  # noqa: TRY301 -- to call for it would take its time, each time
+            sealed = digest(secret)
+            known = self._callers.get(sealed)
+            if known is None:
+                known = await self._looked_up(secret, sealed)
+        except Unauthenticated as refused:
+            self._note_refusal(address, str(refused))
+            raise
         self._used.add(known.key_id)
         # Mostly it is where it was last time, and one that is made takes as long as all else here.
         if known.address != address:
@@ -106,6 +114,14 @@ class Access:
             if sealed in self._callers:
                 self._callers[sealed] = known
         return known
+
+    def _note_refusal(self, address: str, reason: str) -> None:
+        """Log it, and while there are many now and then one of them: `refusals` tells how many there were."""
+        self.refusals += 1
+        now = asyncio.get_running_loop().time()
+        if now - self._warned_at >= _PAUSE:
+            self._warned_at = now
+            log.warning("A credential was refused", address=address, reason=reason, refusals=self.refusals)
 
     async def _looked_up(self, secret: str, sealed: bytes) -> Caller:
         if secret.startswith(PREFIX):
@@ -135,7 +151,7 @@ class Access:
         Raises:
             Unauthenticated: That happened.
         """
-        credential = caller.key_id, caller.expires_at
+        credential = caller.key_id, caller.expires_at, caller.signed_with
         limits = self._watched.setdefault(credential, set())
         limit = asyncio.timeout(None)
         try:
@@ -200,7 +216,7 @@ class Access:
 
     async def _note_use(self) -> None:
         """Tell the database which keys were used, or hold a connection open."""
-        used = {key_id for key_id in self._used.union(key_id for key_id, _ in self._watched) if key_id is not None}
+        used = {key_id for key_id in self._used.union(key_id for key_id, *_ in self._watched) if key_id is not None}
         self._used.clear()
         if used and self._keys is not None:
             with suppress(DatabaseOperationError, TimeoutError):  # reading says so, and others will use them
@@ -218,7 +234,9 @@ class Access:
             for limit in self._watched.pop(credential):
                 limit.reschedule(0)
 
-    def _counts(self, key_id: int | None, expires_at: datetime | None) -> bool:
+    def _counts(self, key_id: int | None, expires_at: datetime | None, signed_with: bytes | None) -> bool:
         if expires_at is not None and expires_at <= datetime.now(UTC):
             return False
-        return key_id in self._ids if key_id is not None else expires_at is not None or self._admits_anyone
+        if signed_with is not None:
+            return self._tokens is not None and self._tokens.trusts(signed_with)
+        return key_id in self._ids if key_id is not None else self._admits_anyone

@@ -7,25 +7,29 @@ from typing import NamedTuple
 from graphql import OperationType
 
 from gql.errors import FORBIDDEN, refused
+from gql.proxies import network_of
 from gql.roles import Role
 
 
 class Caller(NamedTuple):
     """Who asks. `key_id` is that of an API key; `expires_at` the end of a key or a token that has one; `address` the
-    client's, or "" where there is none."""
+    client's, or "" where there is none; `signed_with` tells the issuer's key that a token was verified with."""
 
     role: Role
     name: str
     key_id: int | None = None
     expires_at: datetime | None = None
     address: str = ""
+    signed_with: bytes | None = None
 
     @property
     def account(self) -> str:
-        """Whose account is charged with what is asked: the credential's, or the address's where there is none."""
+        """On whose account goes what is asked or held open: the credential's, or the address's where there is none."""
         if self.key_id is not None:
             return f"key {self.key_id}"
-        return self.address if self.expires_at is None else f"token {self.name}"
+        if self.expires_at is not None:
+            return f"token {self.name}"
+        return network_of(self.address) if self.address else ""
 
 
 NOBODY = Caller(Role.VIEWER, "nobody")

@@ -2,16 +2,17 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from gql.errors import BAD_USER_INPUT, FORBIDDEN, RATE_LIMITED
-from gql.http import refusal
+from gql.errors import BAD_USER_INPUT, FORBIDDEN, Refused
+from gql.http import refusal, response_of
 from gql.limits import Limits
 from gql.proxies import Proxies, counted_as
+from gql.seats import Seats
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
@@ -29,6 +30,8 @@ _PREFLIGHT = {
     "Access-Control-Allow-Headers": "Accept, Authorization, Content-Type",
     "Access-Control-Max-Age": "600",
 }
+_PROBED = ("/healthz", "/readyz")
+"""What an orchestrator asks by whatever address a replica has; they tell nothing that a foreign page could want."""
 _ENOUGH = 1_000
 """Hosts that are remembered as allowed: with wildcards and ports a client could make up any number."""
 
@@ -62,7 +65,7 @@ class Door:
         self._proxies = proxies
         self._limits = limits
         self._allowed: set[bytes | None] = set()
-        self._sockets = Counter[str]()
+        self._sockets = Seats(limits.sockets, "websockets of this address")
 
     def enter(self, scope: Scope) -> tuple[Headers, bool]:
         """The headers that the answer is to have besides its own, and whether the length of the body is known.
@@ -76,7 +79,7 @@ class Door:
         if len(headers) != len(scope["headers"]):
             _refuse_twice(scope["headers"])
         host = headers.get(b"host")
-        if host not in self._allowed:
+        if host not in self._allowed and scope["path"] not in _PROBED:
             self._learn(host)
         scope["client"] = self._proxies.client_of(scope)
         if int(headers.get(b"content-length", 0)) > self._limits.body_bytes:
@@ -118,16 +121,12 @@ class Door:
         Raises:
             Answered: Its address has too many.
         """
-        address = counted_as(scope["client"])
-        if self._sockets[address] >= self._limits.sockets:
-            raise Answered(refusal(429, "Too many websockets from this address", code=RATE_LIMITED))
-        self._sockets[address] += 1
-        try:
+        with ExitStack() as stay:
+            try:
+                stay.enter_context(self._sockets.taken(counted_as(scope["client"])))
+            except Refused as refused:
+                raise Answered(response_of(refused)) from refused
             yield
-        finally:
-            self._sockets[address] -= 1
-            if not self._sockets[address]:
-                del self._sockets[address]
 
     def _learn(self, host: bytes | None) -> None:
         """Remember an allowed host."""

@@ -51,6 +51,6 @@ class Limits:
     connections_per_address: int = 500
     """Trusted proxies may have as many as they like."""
     sockets: int = 500
-    """Websockets of one address, behind proxies too."""
+    """Websockets of one address, behind proxies too; and websockets and streams of one key, token or address."""
     request_seconds: float = 15.0
     """In which a request has to arrive whole, and in which a client has to read some of its answer."""

@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gql.auth import Access
 from gql.execution.paths import totals
 from repos.feed.hub import Feed
 
@@ -15,9 +16,10 @@ from repos.feed.hub import Feed
 class Metrics(Collector):
     """Those of this process, made when they are asked for: counting costs a request nothing more."""
 
-    def __init__(self, feed: Feed, others: Iterable[Collector]) -> None:
+    def __init__(self, feed: Feed, access: Access, others: Iterable[Collector]) -> None:
         """`others` are shown too: what else runs in this process."""
         self._feed = feed
+        self._access = access
         self._registry = CollectorRegistry()
         for one in (self, *others):
             self._registry.register(one)
@@ -41,6 +43,7 @@ class Metrics(Collector):
         pages.add_metric(["yes"], windows.found)
         pages.add_metric(["no"], windows.missed)
         yield pages
+        yield CounterMetricFamily("candleql_refused_credentials", "Wrong keys and tokens.", self._access.refusals)
         yield GaugeMetricFamily("candleql_windows", "Series whose newest candles are in memory.", windows.count)
         yield GaugeMetricFamily("candleql_subscribers", "Subscriptions open here.", self._feed.topics.followers)
         yield GaugeMetricFamily("candleql_bus_connected", "Whether news arrives.", int(self._feed.connected))

@@ -48,12 +48,16 @@ class Proxies:
 
 def counted_as(client: Client) -> str:
     """Whose connections are counted together: an address, of IPv6 the network, in which a client may choose its own."""
-    if client is None:
-        return ""
-    address = ip_address(client[0].partition("%")[0])
-    if address.version == 4:
-        return str(address)
-    return str(address.ipv4_mapped or address.exploded[:19])
+    return network_of(client[0]) if client else ""
+
+
+@lru_cache(1_000)
+def network_of(address: str) -> str:
+    """What counts as one client's."""
+    found = ip_address(address.partition("%")[0])
+    if found.version == 4:
+        return str(found)
+    return str(found.ipv4_mapped or found.exploded[:19])
 
 
 def _joined(headers: list[tuple[bytes, bytes]]) -> dict[bytes, str]:

@@ -57,13 +57,17 @@ class Conversation:
         """Return when the connection is closed and nothing of it goes on."""
         try:
             await self._begin()
-            async with self._view.access.while_valid(self._context.caller):
-                while True:
-                    message = await self._next()
-                    async with self._patience():
-                        await self._hear(message)
+            with self._view.streams.taken(self._context.caller.account):
+                await self._welcome()
+                async with self._view.access.while_valid(self._context.caller):
+                    while True:
+                        message = await self._next()
+                        async with self._patience():
+                            await self._hear(message)
         except Unauthenticated as refused:
             await self._cut_off(refused)
+        except Refused as refused:
+            await self._close(WS_1013_TRY_AGAIN_LATER, str(refused))
         except Closed as closed:
             await self._close(closed.code, closed.reason)
         except WebSocketDisconnect:
@@ -101,6 +105,8 @@ class Conversation:
                 await self._admit(message.payload or {})
         except TimeoutError as error:
             raise Closed(4408, "Connection initialisation timeout") from error
+
+    async def _welcome(self) -> None:
         await self._send(b'{"type":"connection_ack"}')
         self._welcomed = True
         self._used = asyncio.get_running_loop().time()
@@ -115,8 +121,6 @@ class Conversation:
             self._context.caller = await self._view.access.caller(credential, address)
         except Unauthenticated as error:
             raise Closed(4403, "Forbidden") from error
-        except Refused as error:
-            raise Closed(WS_1013_TRY_AGAIN_LATER, str(error)) from error
 
     async def _next(self) -> Message:
         """The next message. Of a silent client a sign of life is asked, and an idle one is sent away."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import httpx2
 import jwt
 import orjson
 import structlog
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gql.auth import Unauthenticated
 from gql.caller import Caller
@@ -23,7 +25,8 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 LEEWAY = timedelta(seconds=2)
 """That clocks may differ by."""
 REREAD = 600.0
-"""Seconds between two readings of the keys: a key that its issuer took back counts for no longer."""
+"""Seconds between two readings of the keys: a key that its issuer took back counts for no longer, also where it holds a
+connection open."""
 PAUSE = 60.0
 """Seconds between two readings because of tokens whose key is not known."""
 _PATIENCE = 5.0
@@ -46,6 +49,7 @@ class Tokens:
         self._jwks = jwks
         self._role_claim = role_claim
         self._keys: list[jwt.PyJWK] = []
+        self._trusted: set[bytes] = set()
         self._reading = asyncio.Lock()
         self._read_at = float("-inf")
         self._verified: OrderedDict[bytes, Caller] = OrderedDict()
@@ -85,7 +89,12 @@ class Tokens:
         except (httpx2.HTTPError, OSError, ValueError, KeyError, TypeError, jwt.PyJWTError) as error:
             raise NoKeys(f"{self._jwks}: {str(error) or type(error).__name__}") from error
         self._keys = [key for key in keys if key.algorithm_name in ALGORITHMS and key.public_key_use in (None, "sig")]
+        self._trusted = {_seal(key) for key in self._keys}
         self._verified.clear()
+
+    def trusts(self, signed_with: bytes) -> bool:
+        """Whether a caller's key is still one of the issuer's, by the last reading."""
+        return signed_with in self._trusted
 
     async def run(self) -> None:
         """Read the JWK set again and again, until cancelled."""
@@ -122,7 +131,7 @@ class Tokens:
         role = claims.get(self._role_claim)
         if not isinstance(role, str) or role not in list(Role):
             raise Unauthenticated(f"The token's claim {self._role_claim} is none of {', '.join(Role)}")
-        return Caller(Role(role), str(claims.get("sub", "")), expires_at=end)
+        return Caller(Role(role), str(claims.get("sub", "")), expires_at=end, signed_with=_seal(key))
 
     async def _key(self, kid: object) -> jwt.PyJWK:
         """The key of that id; without an id the only one."""
@@ -141,3 +150,8 @@ class Tokens:
 
     def _found(self, kid: object) -> list[jwt.PyJWK]:
         return self._keys if kid is None else [key for key in self._keys if key.key_id == kid]
+
+
+def _seal(key: jwt.PyJWK) -> bytes:
+    """Tells the key itself, for an issuer may give a new one the old one's id."""
+    return sha256(key.key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()

@@ -38,6 +38,7 @@ from gql.operations import answered, payloads
 from gql.page import page
 from gql.request import Request
 from gql.results import printed
+from gql.seats import Seats
 from gql.sockets import Conversation
 from gql.sse import stream_of
 
@@ -49,12 +50,11 @@ PATH_HEADER = b"x-candleql-path"
 class GraphQLView:
     """An ASGI application. What is asked becomes a Request, is admitted, and is answered as its transport wants."""
 
-    def __init__(
-        self, resources: Resources, access: Access | None = None, *, show_path: bool = False, graphiql: bool = True
-    ) -> None:
+    def __init__(self, resources: Resources, access: Access, *, show_path: bool = False, graphiql: bool = True) -> None:
         self.resources = resources
-        self.access = access or Access()
+        self.access = access
         self.broadcasts = Broadcasts()
+        self.streams = Seats(resources.gate.limits.sockets, "websockets and streams of this key or address")
         self.stopping = asyncio.Event()
         """When it is set, all streams of server-sent events end."""
         self._show_path = show_path
@@ -90,8 +90,9 @@ class GraphQLView:
             operation = await admitted(request, context)
             _check_transport(operation, scope["method"], accepted)
             if operation.kind is OperationType.SUBSCRIPTION:
-                events = self._while_valid(context.caller, payloads(operation, context))
-                await stream_of(events, self.stopping)(scope, receive, send)
+                with self.streams.taken(context.caller.account):
+                    events = self._while_valid(context.caller, payloads(operation, context))
+                    await stream_of(events, self.stopping)(scope, receive, send)
                 return
             result = await answered(operation, context)
             result.extensions = {"cost": operation.cost}

@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
+from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from gql import auth, sockets
-from gql.auth import Access, Anonymous, Unauthenticated
+from gql.auth import Access, Anonymous, Caller, Unauthenticated
 from gql.errors import Refused
+from gql.limits import Limits
 from gql.roles import BOTS, MARKET_DATA, Role
 from gql.schema import schema
 from tests.builders import MINUTE, NOON, a_candle
@@ -256,9 +258,30 @@ async def test_a_new_key_is_good_at_once_and_those_who_try_keys_cost_little(db, 
     monkeypatch.setattr(auth, "_PAUSE", 60.0)
     tried = await asyncio.gather(*(access.caller(f"Bearer cql_{n}", "") for n in range(50)), return_exceptions=True)
 
-    assert caller == (Role.TRADER, "a trader", 1, None, "1.2.3.4")
+    assert caller == Caller(Role.TRADER, "a trader", 1, None, "1.2.3.4")
     assert {type(error) for error in tried} == {Unauthenticated}
     assert len(reads) == 2
+
+
+async def test_wrong_credentials_are_counted_and_told_without_the_secret_but_not_each(db, feed):
+    app = an_app(db, feed, access=Access(db.keys))
+    async with a_client(app, "Bearer cql_secret") as stranger, a_client(app, None) as fine:
+        with capture_logs() as logged:
+            for _ in range(5):
+                await stranger.post(QUERY)
+        await fine.ask(QUERY)
+        metrics = (await fine.http.get("/metrics")).text
+
+    assert logged == [
+        {
+            "event": "A credential was refused",
+            "log_level": "warning",
+            "address": "127.0.0.1",
+            "reason": "This API key is unknown, expired or revoked",
+            "refusals": 1,
+        }
+    ]
+    assert "candleql_refused_credentials_total 5.0" in metrics
 
 
 async def test_a_known_key_waits_for_nothing(db, bearer):
@@ -337,6 +360,44 @@ async def test_a_revoked_key_is_refused_and_ends_each_running_operation_and_its_
     assert closed == 4403
     assert told(event)[0] == "CLOSED"
     assert answered == (401, ["UNAUTHENTICATED"])
+
+
+async def test_a_key_holds_a_bounded_number_of_sockets_and_streams(db, feed, access, bearer):
+    key, other = await bearer("viewer", name="greedy"), await bearer("viewer", name="modest")
+    app = an_app(db, feed, access=access, limits=Limits(sockets=2))
+    asking = {"json": {"query": CANDLES, "variables": {"snapshot": 0}}, "headers": {"accept": "text/event-stream"}}
+    async with running(app) as address, httpx2.AsyncClient(base_url=f"http://{address}", timeout=WAIT) as http:
+        asking["headers"]["authorization"] = key
+        async with graphql_ws(address, {"Authorization": key}) as socket:
+            async with http.stream("POST", "/graphql", **asking) as stream:
+                assert stream.status_code == 200
+                closed = await refused_at_init(address, {"Authorization": key})
+                refused = await http.post("/graphql", **asking)
+                async with graphql_ws(address, {"Authorization": other}):
+                    pass
+            await until_followed(feed, by=0)
+            async with graphql_ws(address, {"Authorization": key}):
+                assert await refused_at_init(address, {"Authorization": key}) == 1013
+            await socket.subscribe(QUERY)
+            await socket.event()
+
+    assert closed == 1013
+    assert (refused.status_code, refused.json()["errors"][0]["extensions"]["code"]) == (429, "RATE_LIMITED")
+
+
+@pytest.mark.parametrize(
+    ("caller", "account"),
+    [
+        (Caller(Role.ADMIN, "a", key_id=3, address="192.0.2.1"), "key 3"),
+        (Caller(Role.ADMIN, "ada", expires_at=NOON, address="192.0.2.1"), "token ada"),
+        (Caller(Role.ADMIN, "anonymous", address="192.0.2.1"), "192.0.2.1"),
+        (Caller(Role.ADMIN, "anonymous", address="::ffff:192.0.2.1"), "192.0.2.1"),
+        (Caller(Role.ADMIN, "anonymous", address="2001:db8::17"), "2001:0db8:0000:0000"),
+        (Caller(Role.ADMIN, "anonymous"), ""),
+    ],
+)
+def test_the_account_is_the_credentials_or_that_of_a_network_in_which_addresses_can_be_made_up(caller, account):
+    assert caller.account == account
 
 
 async def test_an_expired_key_ends_sockets_and_streams(address, feed, bearer):
@@ -422,4 +483,4 @@ async def test_an_anonymous_caller_of_an_open_server_may_do_everything(db, feed)
 
     caller = await access.caller(None, "127.0.0.1")
 
-    assert caller == (Role.ADMIN, "anonymous", None, None, "127.0.0.1")
+    assert caller == Caller(Role.ADMIN, "anonymous", address="127.0.0.1")

@@ -47,9 +47,17 @@ async def test_a_server_on_loopback_answers_by_its_loopback_names(browser, host)
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8000", "localhost.evil.example", "", "127.0.0.1.evil", "::1"]
 )
-@pytest.mark.parametrize("path", ["/graphql", "/healthz", "/nothing"])
+@pytest.mark.parametrize("path", ["/graphql", "/metrics", "/nothing"])
 async def test_a_foreign_name_that_points_here_is_misdirected(browser, host, path):
     assert told(await browser.get(path, headers={"Host": host})) == (421, "BAD_USER_INPUT")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_probes_may_ask_by_whatever_address_a_replica_has_and_open_no_door_for_others(browser, path):
+    host = {"Host": "10.1.2.3:8000"}
+
+    assert (await browser.get(path, headers=host)).status_code == 200
+    assert (await browser.post("/graphql", json=ASK, headers=host)).status_code == 421
 
 
 @pytest.mark.parametrize(
@@ -259,7 +267,7 @@ def forwarded(value: str) -> list[tuple[bytes, bytes]]:
     ],
 )
 def test_a_client_behind_proxies_is_the_last_address_that_is_no_proxy(peer, headers, client):
-    scope = {"type": "http", "client": (peer, 1), "headers": [(b"host", b"localhost"), *headers]}
+    scope = {"type": "http", "path": "/", "client": (peer, 1), "headers": [(b"host", b"localhost"), *headers]}
 
     Door(proxies=Proxies(["10.0.0.0/8"])).enter(scope)
 

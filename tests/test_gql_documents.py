@@ -1,5 +1,7 @@
 """Documents are parsed and validated once, and mistakes are told every time."""
 
+import asyncio
+
 import pytest
 from graphql import build_schema
 
@@ -43,6 +45,20 @@ def test_long_documents_push_others_out_and_too_long_ones_are_not_kept():
     documents.read(numbered(0, LONGEST).replace("a0", "b0"))
 
     assert [documents.known(text) for text in texts] == [None, *kept[1:]]
+
+
+async def test_others_are_answered_while_a_long_document_is_read():
+    documents = Documents(ONE, Limits())
+    right, wrong = numbered(0, 2_000), "{ b }".ljust(2_000)
+    reading = [asyncio.create_task(documents.learned(text, None)) for text in (right, right, wrong)]
+    await asyncio.sleep(0)
+
+    await documents.learned("{ a }", None)
+
+    assert not any(task.done() for task in reading)
+    first, second, refused = await asyncio.gather(*reading, return_exceptions=True)
+    assert first is second is documents.known(right)
+    assert isinstance(refused, Refused)
 
 
 def test_document_with_mistakes_is_not_kept():

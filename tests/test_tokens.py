@@ -205,6 +205,30 @@ async def test_a_key_that_its_issuer_takes_back_counts_no_more_after_the_next_re
     assert before.name == "ada"
 
 
+@pytest.mark.parametrize("kid", ["rsa", "another"], ids=["a new key of its name", "a key of another name"])
+async def test_what_is_open_with_a_token_ends_when_its_issuer_takes_the_key_back(db, feed, monkeypatch, kid):
+    monkeypatch.setattr(tokens, "REREAD", 0.01)
+    monkeypatch.setattr(auth, "INTERVAL", 0.01)
+    keys = a_set()
+    async with an_issuer(keys) as (url, _):
+        made = Tokens(ISSUER, AUDIENCE, url)
+        await made.read()
+        async with (
+            following(Access(tokens=made)) as access,
+            running(an_app(db, feed, access=access)) as address,
+            graphql_ws(address, {"Authorization": f"Bearer {a_token()}"}) as taken_back,
+            graphql_ws(address, {"Authorization": f"Bearer {a_token(ED, 'EdDSA', 'ed')}"}) as kept,
+        ):
+            await taken_back.subscribe(CANDLES, snapshot=0)
+            keys[0] = a_jwk(RSAAlgorithm, STRANGER.public_key(), kid)
+            message, closed = await taken_back.receive(), await taken_back.closed()
+            await kept.subscribe(QUERY)
+            await kept.event()
+
+    assert message["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+    assert closed == 4403
+
+
 async def test_an_issuer_that_is_away_leaves_what_was_known(monkeypatch):
     keys = a_set()
     async with an_issuer(keys) as (url, _):

@@ -7,10 +7,10 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -21,7 +21,12 @@ PATIENCE = 0.3
 @asynccontextmanager
 async def serving(app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext | None) -> AsyncIterator[None]:
     """Answer on `listener`, which is closed at the end, and no request outlives it."""
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False)
+
+    async def ended(scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(asyncio.CancelledError):  # uvicorn would log it, with a traceback
+            await app(scope, receive, send)
+
+    config = uvicorn.Config(ended, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False)
     config.load()
     state = ServerState()
     server = await asyncio.get_running_loop().create_server(
@@ -35,6 +40,8 @@ async def serving(app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext | N
             connection.shutdown()
         if state.tasks:
             _, late = await asyncio.wait(state.tasks, timeout=PATIENCE)
+            for connection in list(state.connections):
+                connection.transport.abort()  # nobody is left to hear an answer
             for task in late:
                 task.cancel()
         await server.wait_closed()
