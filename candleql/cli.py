@@ -66,8 +66,9 @@ def serve_command(
     config: Config = CONFIG,
 ) -> None:
     """Serve GraphQL and, unless told otherwise, collect from OKX."""
+    from candleql.database import database
     from candleql.demo import PAIRS, Demo
-    from candleql.server import bind, database, serve
+    from candleql.server import bind, serve
     from repos.embedded.server import default_data_dir
 
     settings = begin()
@@ -93,7 +94,8 @@ def collect_command(data_dir: DataDir = None, config: Config = CONFIG) -> None:
     settings = begin()
     pairs = load_config(config).pairs()
 
-    from candleql.server import collect, database
+    from candleql.collecting import collect
+    from candleql.database import database
 
     run(collect(settings, database(settings, data_dir), pairs))
 
@@ -139,7 +141,7 @@ def replay_command(
 
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from candleql.server import database
+    from candleql.database import database
     from collector.replay import replay
 
     async def work() -> "ReplayReport":
@@ -188,7 +190,7 @@ def backfill_command(
 
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from candleql.server import database
+    from candleql.database import database
     from collector.backfill import backfill
     from collector.okx.pace import Pace
     from collector.okx.rest import OKXError, OKXRest
@@ -217,7 +219,7 @@ def migrate_command(data_dir: DataDir = None) -> None:
     """Bring the database up to date; every command that uses it does so first, too."""
     settings = begin()
 
-    from candleql.server import database
+    from candleql.database import database
 
     async def work() -> None:
         async with database(settings, data_dir):

@@ -1,14 +1,35 @@
-"""From the configuration file to running collectors."""
+"""Collecting, from the configuration file to running collectors."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Collection, Iterable
 from itertools import groupby
 from typing import Any
 
+from candleql.settings import Settings
+from candleql.signals import on_signal
 from collector.config import Pair
 from collector.okx.collector import OKXCollector
 from collector.okx.pace import Pace
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
+
+
+async def collect(settings: Settings, db: DatabaseOperations, pairs: Collection[Pair]) -> None:
+    """Collect `pairs` until SIGINT or SIGTERM.
+
+    Raises:
+        DatabaseUnavailable: The database can't be used at the start.
+    """
+    stop = asyncio.Event()
+    async with db, Feed(db, settings.bot_timeout, settings.hot_candles) as feed:
+        urls = {"rest_url": settings.okx_rest_url, "ws_url": settings.okx_ws_url}
+        made = collectors(pairs, db, feed, pace=Pace(), **urls)
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(collector.run()) for collector in made]
+            with on_signal(stop.set):
+                await stop.wait()
+            for task in running:
+                task.cancel()
 
 
 def collectors(

@@ -58,7 +58,7 @@ def create_command(
     settings = begin()
     end = None if expires is None else moment(expires, datetime.now(UTC))
 
-    from candleql.server import database
+    from candleql.database import database
 
     async def work() -> str:
         async with database(settings, data_dir) as db:
@@ -73,7 +73,7 @@ def list_command(data_dir: DataDir = None) -> None:
     """Show all keys; their secrets are nowhere."""
     settings = begin()
 
-    from candleql.server import database
+    from candleql.database import database
 
     async def work() -> "list[Key]":
         async with database(settings, data_dir) as db:
@@ -89,7 +89,7 @@ def revoke_command(
     """Revoke a key: within 5 s it opens nothing, and what it had opened is closed."""
     settings = begin()
 
-    from candleql.server import database
+    from candleql.database import database
 
     async def work() -> "Key | None":
         async with database(settings, data_dir) as db:

@@ -1,17 +1,14 @@
-"""Wires the parts together and runs them, until a signal or the first failure."""
+"""Wires the parts together and serves, until a signal or the first failure."""
 
 import asyncio
 import gc
-import os
 import resource
-import signal
 import socket
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from ipaddress import ip_address
-from pathlib import Path
 from typing import cast
 
 import uvicorn
@@ -22,6 +19,7 @@ from candleql.collecting import collectors
 from candleql.demo import Demo
 from candleql.errors import UserError
 from candleql.settings import Settings
+from candleql.signals import on_signal
 from collector.config import Pair
 from collector.okx.metrics import CollectorMetrics
 from collector.okx.pace import Pace
@@ -31,7 +29,6 @@ from gql.frames import Connection
 from gql.listening import Guests, HTTPConnection
 from gql.proxies import Proxies
 from repos.domain import Series
-from repos.embedded.server import EmbeddedPostgres, default_data_dir
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
 
@@ -56,21 +53,6 @@ def settle() -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
     sys.setswitchinterval(_TURN)
-
-
-def database(settings: Settings, data_dir: Path | None) -> DatabaseOperations:
-    """The database that the user means: an explicit folder, else the environment's, else the default folder."""
-    url = settings.url
-    if data_dir is None and url is not None:
-        return DatabaseOperations(
-            url,
-            listen_url=settings.database_listen_url,
-            log_sql=settings.debug,
-            # A transaction pooler, told by its own URL for LISTEN, refuses connections that bring settings along.
-            read_timeout=None if settings.database_listen_url else settings.query_timeout,
-        )
-    embedded = EmbeddedPostgres(data_dir or default_data_dir(os.environ))
-    return DatabaseOperations(embedded, log_sql=settings.debug, read_timeout=settings.query_timeout)
 
 
 class _Server(uvicorn.Server):
@@ -208,36 +190,6 @@ async def serve(
                 for task in background:
                     task.cancel()
 
-            with _on_signal(stop):
+            with on_signal(stop):
                 await server.serve([listener])
             stop()
-
-
-async def collect(settings: Settings, db: DatabaseOperations, pairs: Collection[Pair]) -> None:
-    """Collect `pairs` until SIGINT or SIGTERM.
-
-    Raises:
-        DatabaseUnavailable: The database can't be used at the start.
-    """
-    stop = asyncio.Event()
-    async with db, Feed(db, settings.bot_timeout, settings.hot_candles) as feed:
-        urls = {"rest_url": settings.okx_rest_url, "ws_url": settings.okx_ws_url}
-        made = collectors(pairs, db, feed, pace=Pace(), **urls)
-        async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(collector.run()) for collector in made]
-            with _on_signal(stop.set):
-                await stop.wait()
-            for task in running:
-                task.cancel()
-
-
-@contextmanager
-def _on_signal(act: Callable[[], object]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, act)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)

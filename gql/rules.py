@@ -133,7 +133,6 @@ def _measured(definition: OperationDefinitionNode | FragmentDefinitionNode, size
         GraphQLError: A value is nested too deeply.
     """
     size = _Size(directives=len(definition.directives or ()))
-
     for variable in getattr(definition, "variable_definitions", None) or ():
         _check_depth(variable.default_value)
     for node, depth in _nodes(definition.selection_set):

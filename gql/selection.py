@@ -14,11 +14,10 @@ from graphql import (
 from graphql.execution import Executor
 from graphql.execution.collect_fields import collect_fields
 from graphql.pyutils import Path
-from strawberry import Info, Schema
+from strawberry import Info
 
 from gql.admission import Admitted
 from gql.context import Context, Resources
-from gql.execution.documents import Document
 from gql.execution.paths import totals
 from gql.execution.projection import Later, Project, projected, projection
 from gql.execution.shape import NotProjectable, shape_of
@@ -33,10 +32,7 @@ class Selection:
     What `project` does not expect of an event it raises on, and graphql-core is asked, which knows what to say.
     """
 
-    schema: Schema
-    document: Document
-    operation_name: str | None
-    variables: dict[str, Any] | None
+    asked: Admitted
     resources: Resources
     field: str
     root: str
@@ -47,7 +43,7 @@ class Selection:
     def key(self) -> tuple[object, ...]:
         """Selections with equal keys make the same of the same event: what flags in the variables change is in the
         function. Who asks makes no difference: roles decide whether an operation runs, not what it shows."""
-        return self.document, self.operation_name, self.root, self.project
+        return self.asked.document, self.asked.operation.name, self.root, self.project
 
     def payload(self, event: object) -> bytes:
         """The payload of a `next` message for an event that needs no more than itself: JSON."""
@@ -77,8 +73,8 @@ class Selection:
 
     def _executed(self, event: object, context: Context, error: Exception) -> Any:
         totals[f"Subscription.{self.field}: {type(error).__name__}"] += 1
-        executor = _executor(self.schema, self.document, self.operation_name, self.variables, context)
-        return execute_subscription_event(cast("Executor[Any]", executor).build_per_event_executor(event))
+        executor = cast("Executor[Any]", _executor(self.asked, context))
+        return execute_subscription_event(executor.build_per_event_executor(event))
 
 
 class Followed(NamedTuple):
@@ -94,14 +90,14 @@ def followed(asked: Admitted, context: Context) -> Followed | None:
 
     None for one with a mistake in its variables or arguments, and for what can't be projected.
     """
-    schema, document, variables = context.resources.gate.schema, asked.document, asked.variables
-    operation, operation_name = asked.operation.node, asked.operation.name
-    executor = _executor(schema, document, operation_name, variables, context)
+    executor = _executor(asked, context)
     if not isinstance(executor, Executor):
         return None
     kind: Any = executor.schema.subscription_type
     try:
-        grouped, *_ = collect_fields(executor.schema, executor.fragments, executor.variable_values, kind, operation)
+        grouped, *_ = collect_fields(
+            executor.schema, executor.fragments, executor.variable_values, kind, asked.operation.node
+        )
         [(root, details)] = grouped.items()
         nodes = [detail.node for detail in details]
         name = nodes[0].name.value
@@ -115,14 +111,13 @@ def followed(asked: Admitted, context: Context) -> Followed | None:
     source = create_source_event_stream(executor)
     if not isinstance(source, Reading | AsyncGenerator):
         return None
-    selection = Selection(schema, document, operation_name, variables, context.resources, name, root, project)
+    selection = Selection(asked, context.resources, name, root, project)
     raw = executor.build_resolve_info(field, nodes, kind, Path(None, root, kind.name))
     return Followed(selection, source, Info(_raw_info=raw, _field=field.extensions["strawberry-definition"]))
 
 
-def _executor(
-    schema: Schema, document: Document, name: str | None, variables: dict[str, Any] | None, context: Context
-) -> Executor[Any] | list[GraphQLError]:
+def _executor(asked: Admitted, context: Context) -> Executor[Any] | list[GraphQLError]:
     """graphql-core's, or what is wrong with the variables."""
+    schema, name = context.resources.gate.schema, asked.operation.name
     build = schema.execution_context_class.build
-    return build(schema._schema, document.node, None, context, variables, name)  # noqa: SLF001
+    return build(schema._schema, asked.document.node, None, context, asked.variables, name)  # noqa: SLF001

@@ -33,8 +33,6 @@ _REASON_BYTES = 123
 """A close frame holds no longer reason (RFC 6455, 5.5)."""
 _CLOSING = 5.0
 """Seconds that a client has to read what was sent before a connection is closed."""
-
-
 _ANSWERS = 4
 """Of queries, that may wait at once for a client to read them: each can be a page of some MB."""
 
