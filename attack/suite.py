@@ -1,6 +1,5 @@
 """All attacks, and what is measured around each."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -33,8 +32,6 @@ _GROWTH = 300.0
 """MB that all attacks may leave behind."""
 _LASTS = 5.0
 """Seconds that an attack is repeated for, so that others have a p99 meanwhile."""
-_CALM = 2.0
-"""Seconds without an attack before each, with which it is compared."""
 _NOISE = 1.0
 """ms that two p99 may differ by for no reason."""
 
@@ -65,7 +62,7 @@ ATTACKS: dict[str, Attack] = {
 
 @dataclass(frozen=True)
 class Report:
-    """`cpu_ms` of the server is for each of `count` requests, but for what it uses when calm.
+    """`cpu_ms` of the server is for each of `count` requests, but for what it used in the calm time before.
 
     The two p99 are those of the client that means well: during the attack, and of all calm times until then.
     """
@@ -100,13 +97,12 @@ class Suite:
         async with a_target(patience) as target:
             await target.settle()
             async with Witness.beside(target) as witness:
-                await target.watch()
                 yield cls(target, witness)
 
     async def attack(self, name: str) -> Report:
         if self.witness is not None:
             begun = time.monotonic()
-            await asyncio.sleep(_CALM)
+            await self.target.watch()
             self.calm.append((begun, time.monotonic()))
         cpu, begun, tracebacks = self.target.cpu(), time.monotonic(), self.target.tracebacks()
         wrong, count = await self._round(name)

@@ -62,7 +62,7 @@ class Target:
                 await self.watch()
 
     async def watch(self) -> None:
-        """Note what it uses now, while nobody attacks."""
+        """Note what it uses in two seconds in which nobody attacks."""
         before, begun = self.cpu(), time.monotonic()
         await asyncio.sleep(2)
         self.calm_cpu = (self.cpu() - before) / (time.monotonic() - begun)
