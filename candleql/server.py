@@ -39,7 +39,8 @@ GRACE = 2
 _UNSENT = 262_144
 """Bytes that the system keeps for a client; what is more waits here."""
 KEEP_ALIVE = 75
-"""Seconds that a connection may wait for its next request: longer than proxies keep theirs, or they lose requests."""
+"""Seconds that a connection may at least wait for its next request: longer than proxies keep theirs, or they lose
+requests. It is closed within request_seconds more."""
 
 
 def settle() -> None:
