@@ -40,7 +40,8 @@ _TURN = 0.0005
 """Seconds that a thread may go on while another one waits. Long documents are read in one: with Python's 5 ms each step
 of another's answer could wait so long."""
 KEEP_ALIVE = 75
-"""Seconds that a connection may wait for its next request: longer than proxies keep theirs, or they lose requests."""
+"""Seconds that a connection may at least wait for its next request: longer than proxies keep theirs, or they lose
+requests. It is closed within request_seconds more."""
 
 
 def settle() -> None:

@@ -66,6 +66,7 @@ class HTTPConnection(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._answering: RequestResponseCycle | None = None
         self._awaited_since: float | None = None
+        self._idle_since: float | None = None
         self._in_body = False
         self._received = 0
         self._last_words = _MALFORMED
@@ -92,6 +93,7 @@ class HTTPConnection(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
+        self._idle_since = None
         if self._awaited_since is None:
             self._awaited_since = self.loop.time()
         self._received += len(data)
@@ -118,6 +120,15 @@ class HTTPConnection(HttpToolsProtocol):
         self._awaited_since = None
         self._in_body = False
         self._received = 0
+
+    def on_response_complete(self) -> None:
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+            return
+        # As uvicorn's, without a timer of its own for the next request: _look sees to that.
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self._idle_since = self.loop.time()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 -- uvicorn's is plain text
         self._cut_off(self._last_words)
@@ -149,6 +160,8 @@ class HTTPConnection(HttpToolsProtocol):
             if wait <= 0:
                 self._cut_off(_LATE)
                 self._awaited_since, wait = None, self._patience
+        elif self._idle_since is not None and now - self._idle_since >= self.timeout_keep_alive:
+            self.transport.close()
         unsent = self.transport.get_write_buffer_size()
         if unsent < max(self._unsent, 1) or not (unsent >= _BLOCKED or self.transport.is_closing()):
             self._unsent_since = now

@@ -78,7 +78,7 @@ class Query:
 
         asked = AskedPage.of(series, **window, **paging(first, after, last, before, place))
         return CountedConnection(
-            await info.context.candle_page.load(asked),
+            await info.context.candle_page(asked),
             lambda candle: encoded(CandleCursor(*series, candle.start_time)),
             lambda: info.context.db.market_data.count(series, **window),
         )
@@ -115,7 +115,7 @@ class Query:
     async def latest_candle(
         self, info: Info, *, exchange: Exchange = "okx", symbol: Symbol, timeframe: TimeframeOf
     ) -> StoredCandle | None:
-        return await info.context.latest_candle.load(Series.of(exchange, symbol, timeframe))
+        return await info.context.newest_candle(Series.of(exchange, symbol, timeframe))
 
     @strawberry.field(
         graphql_type=RawTradeConnection | None,

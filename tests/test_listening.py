@@ -39,6 +39,14 @@ async def test_a_request_that_does_not_come_whole_in_time_is_cut_off(db, feed, s
     assert b"HTTP/1.1 408 Request Timeout" in answer
 
 
+async def test_a_connection_without_a_next_request_is_closed_in_time(db, feed):
+    async with running(an_app(db, feed), limits=SOON, timeout_keep_alive=0.1) as address:
+        answer = await said_to(address, POST + BODY)
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.count(b"HTTP/1.1") == 1
+
+
 async def test_a_drop_now_and_then_does_not_prolong_the_wait(db, feed):
     async with running(an_app(db, feed), limits=SOON) as address:
         reader, writer = await connected(address)

@@ -89,11 +89,12 @@ class Operation:
             calls = [(root, given(root.arguments, values)) for root in plan]
         except NotCoercible as reason:
             raise NotCompiled(str(reason)) from reason
-        request = _Request(context)
         errors: list[GraphQLError] = []
         if len(calls) == 1:
+            request = _Request(context.alone())
             data = {calls[0][0].name: await _resolved(*calls[0], request, errors)}
         else:
+            request = _Request(context)
             found = await asyncio.gather(*(_resolved(*call, request, errors) for call in calls))
             data = dict(zip((root.name for root, _ in calls), found, strict=True))
         return ExecutionResult(data=data, errors=presentable(errors) if errors else None)
