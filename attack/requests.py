@@ -46,7 +46,6 @@ _CREATE = (
     'mutation { createBot(input: { name: "forged", strategyName: "x", symbol: "BTC-USDT", timeframe: "1m" })'
     " { bot { id } } }"
 )
-_NEW = "application/graphql-response+json"
 _LIST = "{ bots(first: 100) { nodes { name } } }"
 
 
