@@ -40,6 +40,7 @@ async def demo(browser: Browser) -> AsyncIterator[Demo]:
     demo = Demo(folder)
     try:
         await demo.start()
+        await demo.furnished()
         yield demo
     finally:
         await demo.stop()

@@ -6,6 +6,8 @@ import re
 import sys
 from pathlib import Path
 
+from tests.gql_server import graphql_ws
+
 
 class Demo:
     """Its data lie in `folder`, and its address stays the same from the first start on."""
@@ -33,6 +35,13 @@ class Demo:
         found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
         assert found, line + (self._folder / "log").read_text()
         self._port = found[1]
+
+    async def furnished(self) -> None:
+        """Returns when there are candles to draw."""
+        async with graphql_ws(f"127.0.0.1:{self._port}") as client:
+            await client.subscribe('subscription { candles(symbol: "BTC-USDT", timeframe: "1m") { kind } }')
+            while (await client.event())["candles"]["kind"] in ("FORMING", "GAP"):
+                pass
 
     async def kill(self) -> None:
         """As a power cut would. Its database is left running, for the next start to adopt."""
