@@ -78,3 +78,11 @@ async def test_graphiql_can_be_left_out(db, feed):
         page = await client.http.get("/graphql", headers={"Accept": "text/html"})
 
     assert "<html" not in page.text
+
+
+async def test_the_dashboard_is_light(browser):
+    """No more than 120 KB is sent for all its code and style, fonts and pictures."""
+    page = (await browser.get("/")).text
+    named = re.findall(r'(?:src|href)="\./([^"]*)"', page)
+
+    assert sum((BUILT / f"{name}.gz").stat().st_size for name in named) < 120_000
