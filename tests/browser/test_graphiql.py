@@ -1,5 +1,6 @@
 """GraphiQL in a browser: it asks this server, and nobody else."""
 
+import json
 import re
 
 import pytest
@@ -60,7 +61,7 @@ async def test_a_mistake_is_marked_before_it_is_sent(graphiql):
     await expect(graphiql.locator(".graphiql-query-editor .squiggly-error").first).to_be_visible()
 
 
-async def test_the_headers_are_sent_with_queries(graphiql):
+async def test_the_headers_go_with_queries_and_open_the_socket_of_subscriptions(graphiql):
     await graphiql.get_by_role("button", name="Headers").click()
     await graphiql.locator(".graphiql-editor-tool .graphiql-editor:visible .view-lines").click()
     await graphiql.keyboard.type('{"x-mine": "seen"')  # the editor closes what is open
@@ -69,6 +70,14 @@ async def test_the_headers_are_sent_with_queries(graphiql):
         await run(graphiql, "LatestCandle")
 
     assert await (await asked.value).header_value("x-mine") == "seen"
+    await expect(graphiql.locator(".graphiql-response")).to_contain_text("latestCandle")
+
+    async with graphiql.expect_websocket() as opened:
+        await run(graphiql, "FollowHealth")
+    async with (await opened.value).expect_event("framesent") as sent:
+        pass
+
+    assert json.loads(await sent.value) == {"type": "connection_init", "payload": {"x-mine": "seen"}}
 
 
 async def test_what_was_typed_is_there_after_a_reload(graphiql):
