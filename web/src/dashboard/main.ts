@@ -1,16 +1,66 @@
-import { createClient } from 'graphql-ws'
-import { graphql } from '../gql'
+import './style.css'
+import { showBots } from './bots'
+import { choose, chosen, onChoice } from './choice'
+import type { Refusal } from './connection'
+import { byId } from './dom'
+import { showHealth } from './health'
+import { digitsAt, firstChoice, loadMarkets } from './markets'
+import { openPicker, showChoice } from './picker'
+import { redraw, say, show } from './screen'
+import { drawTape, showTape } from './tape'
+import { useTheme } from './theme'
+import { markWatched, redrawWatched, startWatching } from './watch'
+import { isUtc, useUtc, zoneName } from './zone'
 
-const Alive = graphql(`
-  subscription Alive {
-    health {
-      healthy
-    }
+const AGAIN = 3000 // Milliseconds until the server is asked again for what there is.
+
+function showChosen(): void {
+  const choice = chosen()
+  if (!choice) return
+  showChoice(choice)
+  show(choice)
+  showTape(choice, digitsAt(choice) ?? 0)
+  markWatched(choice)
+}
+
+async function start(): Promise<void> {
+  try {
+    await loadMarkets()
+  } catch (error) {
+    say(`${(error as Refusal).message}. Trying again…`, true)
+    setTimeout(() => void start(), AGAIN)
+    return
   }
-`)
-const url = new URL('graphql', location.href).href.replace(/^http/, 'ws')
-createClient({ url }).subscribe({ query: Alive.toString() }, {
-  next: (event) => (document.body.textContent = JSON.stringify(event.data)),
-  error: (error) => (document.body.textContent = String(error)),
-  complete: () => undefined,
+  startWatching()
+  onChoice(showChosen)
+  const first = firstChoice()
+  if (chosen()) showChosen()
+  else if (first) choose(first)
+  else say('Nothing is stored or collected yet. Name pairs in okx_config.json and start candleql again.')
+}
+
+function showZone(): void {
+  byId('zone').textContent = zoneName()
+  byId('zone').title = isUtc() ? 'Times in UTC; press for your own zone' : 'Times in your zone; press for UTC'
+}
+
+byId('zone').addEventListener('click', () => {
+  useUtc(!isUtc())
+  showZone()
+  redraw()
+  drawTape()
 })
+document.addEventListener('keydown', (event) => {
+  const isTyping = event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement
+  if (event.key !== '/' || isTyping) return
+  event.preventDefault()
+  openPicker()
+})
+useTheme(() => {
+  redraw()
+  redrawWatched()
+})
+showZone()
+showHealth()
+showBots()
+void start()
