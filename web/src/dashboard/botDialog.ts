@@ -39,8 +39,15 @@ async function save(): Promise<void> {
   } catch (error) {
     return complain('config', `This is not JSON: ${(error as Error).message}`)
   }
-  const [name, strategyName, symbol, timeframe, virtualBalance] = FIELDS.map((name) => field(name).value.trim()) as [string, string, string, string, string]
-  const input = { name, strategyName, symbol, timeframe, virtualBalance, config }
+  const text = (name: Field) => field(name).value.trim()
+  const input = {
+    name: text('name'),
+    strategyName: text('strategyName'),
+    symbol: text('symbol'),
+    timeframe: text('timeframe'),
+    virtualBalance: text('virtualBalance'),
+    config,
+  }
   try {
     if (edited) await ask(UpdateBot, { id: edited.id, version: edited.version, input })
     else await ask(CreateBot, { input: { ...input, exchange: chosen()?.exchange ?? 'okx', status: 'INACTIVE' } })
@@ -68,7 +75,7 @@ function complain(name: Field, why: string): void {
   input.setAttribute('aria-invalid', 'true')
   input.setAttribute('aria-describedby', id)
   input.after(element('span', { id, class: 'error', role: 'alert' }, why))
-  input.focus()
+  if (form.querySelectorAll('[aria-invalid]').length === 1) input.focus()
 }
 
 function clear(): void {

@@ -30,13 +30,18 @@ export class Chart {
   private digits = 2
   private dirty: Map<number, Bar> | 'all' = 'all'
   private newest: number | undefined // The last bar that is drawn.
+  private under: number | undefined // Of the bar under the crosshair.
   private faint = { up: '', down: '' }
   private readonly draw = onceAFrame(() => this.drawNow())
 
-  /** `pointed` hears the time of the candle under the crosshair, or undefined. */
+  /**
+   * `pointed` hears the time of the candle under the crosshair, or undefined; `left` whether the newest bar is out of
+   * view.
+   */
   constructor(
     private readonly container: HTMLElement,
     private readonly pointed: (time: number | undefined) => void,
+    private readonly left: (isLeft: boolean) => void,
   ) {
     this.build()
   }
@@ -56,6 +61,39 @@ export class Chart {
     this.build()
     this.drawNow()
     if (range) this.chart.timeScale().setVisibleLogicalRange(range)
+  }
+
+  /** Move the crosshair by so many bars, from the newest when it is nowhere, and keep it in view. */
+  step(by: number): void {
+    const bars = this.candles?.bars
+    if (!bars?.length) return
+    const from = bars.findIndex((bar) => bar.time === this.under)
+    const to = Math.min(bars.length - 1, Math.max(0, (from < 0 ? bars.length - 1 : from) + by))
+    const range = this.chart.timeScale().getVisibleLogicalRange()
+    if (range && (to < range.from + 1 || to > range.to - 1)) this.pan(by / (range.to - range.from))
+    this.chart.setCrosshairPosition(bars[to]!.close, at(bars[to]!.time), this.prices)
+    this.point(bars[to]!.time)
+  }
+
+  /** Move by a part of what is in view: a negative one to the past. */
+  pan(part: number): void {
+    const range = this.chart.timeScale().getVisibleLogicalRange()
+    if (!range) return
+    const by = (range.to - range.from) * part
+    this.chart.timeScale().setVisibleLogicalRange({ from: range.from + by, to: range.to + by })
+  }
+
+  /** Show so many times as many bars, the right end where it is. */
+  zoom(factor: number): void {
+    const range = this.chart.timeScale().getVisibleLogicalRange()
+    if (range) this.chart.timeScale().setVisibleLogicalRange({ from: range.to - (range.to - range.from) * factor, to: range.to })
+  }
+
+  /** Back to the newest bar, and no crosshair. */
+  toNewest(): void {
+    this.chart.clearCrosshairPosition()
+    this.point(undefined)
+    this.chart.timeScale().scrollToRealTime()
   }
 
   /** Draw a bar in the next frame; without one, all. */
@@ -114,10 +152,17 @@ export class Chart {
         formatter: (price: number) => price.toFixed(this.digits),
       },
     })
-    this.chart.subscribeCrosshairMove(({ time }) => this.pointed(time as number | undefined))
+    this.chart.subscribeCrosshairMove(({ time }) => this.point(time as number | undefined))
     this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
-      if (range && range.from < NEAR) void this.candles?.older()
+      if (!range || !this.candles) return
+      if (range.from < NEAR) void this.candles.older()
+      this.left(range.to < this.candles.bars.length - 1)
     })
+  }
+
+  private point(time: number | undefined): void {
+    this.under = time
+    this.pointed(time)
   }
 
   private drawNow(): void {

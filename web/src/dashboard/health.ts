@@ -9,6 +9,7 @@ export function showHealth(): void {
   onState((state) => {
     tell('connection', state, state === 'connected' ? 'up' : 'warn')
     document.body.classList.toggle('away', state === 'reconnecting')
+    byId('away').hidden = state !== 'reconnecting'
   })
   follow(HealthEvents, {}, ({ health }) => draw(health))
 }

@@ -10,7 +10,8 @@ import { digitsAt } from './markets'
 const message = byId('chart-message')
 const price = byId('price')
 const legend = new Legend()
-const chart = new Chart(byId('chart'), (time) => legend.point(time))
+const newest = byId('newest')
+const chart = new Chart(byId('chart'), (time) => legend.point(time), (isLeft) => (newest.hidden = !isLeft))
 let candles: Candles | undefined
 let digits = 2
 
@@ -75,3 +76,22 @@ function nothing({ symbol, timeframe }: Choice): string {
     ` okx_config.json, or load its past with “candleql backfill ${symbol} -t ${timeframe} --since DATE”.`
   )
 }
+
+const KEYS: Record<string, () => void> = {
+  ArrowLeft: () => chart.step(-1),
+  ArrowRight: () => chart.step(1),
+  PageUp: () => chart.pan(-0.5),
+  PageDown: () => chart.pan(0.5),
+  '+': () => chart.zoom(0.8),
+  '-': () => chart.zoom(1.25),
+  End: () => chart.toNewest(),
+  Escape: () => chart.toNewest(),
+}
+
+byId('chart').addEventListener('keydown', (event) => {
+  const act = KEYS[event.key]
+  if (!act) return
+  event.preventDefault()
+  act()
+})
+newest.addEventListener('click', () => chart.toNewest())

@@ -14,6 +14,8 @@ let trades: Trade[] = [] // The newest first, LENGTH at most.
 let digits = 0
 let stop = () => {}
 
+const byTime = (a: Trade, b: Trade): number => Date.parse(b.timestamp) - Date.parse(a.timestamp)
+
 export function showTape({ exchange, symbol }: Choice, priceDigits: number): void {
   stop()
   digits = priceDigits
@@ -25,7 +27,8 @@ export function showTape({ exchange, symbol }: Choice, priceDigits: number): voi
     variables,
     ({ trades: event }) => {
       variables.after = event.cursor
-      trades = [...event.trades.slice(-LENGTH).reverse(), ...trades].slice(0, LENGTH)
+      // By time: trades that were missing for a while are told after newer ones.
+      trades = [...event.trades.slice(-LENGTH).reverse(), ...trades].sort(byTime).slice(0, LENGTH)
       drawTape()
     },
     (refused) => {
