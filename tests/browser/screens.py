@@ -46,6 +46,7 @@ async def dashboard(browser: Browser, url: str, scheme: str, size: dict[str, int
     await expect(page.locator("#price")).not_to_be_empty()
     await expect(page.locator("#lag")).not_to_be_empty()
     await expect(page.locator("#tape tr:nth-child(40)")).to_be_attached()
+    await page.wait_for_load_state("networkidle")  # the lines of the watch list, too
     return page
 
 
