@@ -56,6 +56,11 @@ web-check: $(WEB)
 	$(NPM) web run build -- --outDir ../build/web --logLevel error
 	diff -r build/web gql/static
 
+# What people see, in a real browser: Debian's Chromium. `make test` does without one.
+browser: $(DEV) $(WEB)
+	@command -v chromium >/dev/null || { echo 'There is no chromium: apt-get install chromium'; exit 1; }
+	$(BIN)/pytest tests/browser $(PYTEST_ARGS)
+
 check: $(DEV) web-check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -37,7 +37,7 @@ async def test_a_page_runs_no_script_but_our_files_and_stands_in_no_frame(browse
 @pytest.mark.parametrize("path", PAGES)
 async def test_everything_that_a_page_names_is_ours_and_there(browser, path):
     page = await browser.get(path)
-    named = re.findall(r'(?:src|href)="(?!data:)([^"]*)"', page.text)
+    named = re.findall(r'<(?:script|link)[^>]* (?:src|href)="([^"]*)"', page.text)
 
     assert named
     for name in named:
@@ -78,3 +78,11 @@ async def test_graphiql_can_be_left_out(db, feed):
         page = await client.http.get("/graphql", headers={"Accept": "text/html"})
 
     assert "<html" not in page.text
+
+
+async def test_the_dashboard_is_light(browser):
+    """No more than 120 KB is sent for all its code and style, fonts and pictures."""
+    page = (await browser.get("/")).text
+    named = re.findall(r'<(?:script|link)[^>]* (?:src|href)="\./([^"]*)"', page)
+
+    assert sum((BUILT / f"{name}.gz").stat().st_size for name in named) < 120_000

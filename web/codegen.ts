@@ -4,7 +4,6 @@ import type { CodegenConfig } from '@graphql-codegen/cli'
 const config: CodegenConfig = {
   schema: '../schema.graphql',
   documents: ['src/dashboard/**/*.ts'],
-  ignoreNoDocuments: true,
   silent: true,
   generates: {
     'src/gql/': {

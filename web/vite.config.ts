@@ -30,6 +30,12 @@ export default defineConfig({
     license: { fileName: 'licenses.md' },
     rolldownOptions: {
       input: ['index.html', 'graphiql.html'],
+      // Apart from our own code, so that the largest files change, and are committed anew, with their versions alone.
+      output: {
+        codeSplitting: {
+          groups: [{ name: 'graphiql-libraries', test: /node_modules\/(?!graphql-ws|lightweight-charts|fancy-canvas|prettier)/ }],
+        },
+      },
       // React's "use client" means nothing here.
       onwarn: (warning, warn) => warning.code === 'MODULE_LEVEL_DIRECTIVE' || warn(warning),
     },

@@ -14,7 +14,13 @@ const subscriptionUrl = url.href.replace(/^http/, 'ws')
 createRoot(document.getElementById('graphiql')!).render(
   <GraphiQL
     fetcher={createGraphiQLFetcher({ url: url.href, subscriptionUrl })}
-    defaultTabs={[{ query, variables, headers: null }]}
+    defaultTabs={[{ query, variables }]}
+    // Of a first tab GraphiQL takes these only here, where they would replace what someone left behind.
+    initialVariables={localStorage.getItem('graphiql:tabState') ? undefined : variables}
     defaultEditorToolsVisibility="variables"
-  />,
+  >
+    <GraphiQL.Logo>
+      <a href="./">candleql</a>
+    </GraphiQL.Logo>
+  </GraphiQL>,
 )
