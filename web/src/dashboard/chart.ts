@@ -70,7 +70,8 @@ export class Chart {
     const from = bars.findIndex((bar) => bar.time === this.under)
     const to = Math.min(bars.length - 1, Math.max(0, (from < 0 ? bars.length - 1 : from) + by))
     const range = this.chart.timeScale().getVisibleLogicalRange()
-    if (range && (to < range.from + 1 || to > range.to - 1)) this.pan(by / (range.to - range.from))
+    const place = this.placeOf(bars[to]!)
+    if (range && (place < range.from + 1 || place > range.to - 1)) this.pan(by / (range.to - range.from))
     this.chart.setCrosshairPosition(bars[to]!.close, at(bars[to]!.time), this.prices)
     this.point(bars[to]!.time)
   }
@@ -129,6 +130,7 @@ export class Chart {
     this.missing = this.chart.addSeries(HistogramSeries, {
       priceScaleId: 'missing',
       color: colour('--gap'),
+      autoscaleInfoProvider: () => ({ priceRange: { minValue: 0, maxValue: 1 } }),
       lastValueVisible: false,
       priceLineVisible: false,
     })
@@ -154,10 +156,16 @@ export class Chart {
     })
     this.chart.subscribeCrosshairMove(({ time }) => this.point(time as number | undefined))
     this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
-      if (!range || !this.candles) return
-      if (range.from < NEAR) void this.candles.older()
-      this.left(range.to < this.candles.bars.length - 1)
+      const newest = this.candles?.bars.at(-1)
+      if (!range || !newest) return
+      if (range.from < NEAR) void this.candles?.older()
+      this.left(range.to < this.placeOf(newest))
     })
+  }
+
+  /** Where a bar is on the time scale, which counts the empty places of missing trades too. */
+  private placeOf(bar: Bar): number {
+    return this.chart.timeScale().timeToIndex(at(bar.time), true) ?? 0
   }
 
   private point(time: number | undefined): void {
@@ -185,7 +193,7 @@ export class Chart {
     this.volumes.setData(bars.map((bar) => this.volume(bar)))
     this.prices.setData(bars.map((bar) => ({ ...bar, time: at(bar.time) })))
     if (this.newest === undefined && bars.length) {
-      const to = bars.length + ROOM
+      const to = this.placeOf(bars.at(-1)!) + ROOM
       this.chart.timeScale().setVisibleLogicalRange({ from: to - this.container.clientWidth / BAR_WIDTH, to })
     }
     this.newest = bars.at(-1)?.time

@@ -25,7 +25,8 @@ function draw({ feeds, database, bus }: Health): void {
   const lag = slowest?.lagMs ?? null
   tell('lag', lag === null ? '' : `lag ${printedMs(lag)} (${slowest!.symbol})`, lag !== null && lag > SLOW ? 'warn' : '')
   const gaps = feeds.reduce((sum, feed) => sum + feed.openGaps, 0)
-  tell('gaps', gaps ? `${gaps} open gap${gaps > 1 ? 's' : ''}` : 'no gaps', gaps ? 'warn' : '')
+  if (gaps) tell('gaps', `${gaps} open gap${gaps > 1 ? 's' : ''}`, 'warn')
+  else tell('gaps', feeds.length ? 'no gaps' : '')
   byId('gaps').title = feeds.filter((feed) => feed.openGaps).map((feed) => `${feed.symbol}: ${feed.openGaps}`).join('\n')
   if (database.connected) tell('database', `database ${database.latencyMs === null ? '' : printedMs(database.latencyMs ?? 0)}`)
   else tell('database', 'database is away', 'down')

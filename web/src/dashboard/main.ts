@@ -12,6 +12,7 @@ import { useTheme } from './theme'
 import { markWatched, redrawWatched, startWatching } from './watch'
 import { isUtc, useUtc, zoneName } from './zone'
 
+const REFRESH = 60_000 // Milliseconds between two looks at what there is.
 const AGAIN = 3000 // Milliseconds until the server is asked again for what there is.
 
 function showChosen(): void {
@@ -31,12 +32,18 @@ async function start(): Promise<void> {
     setTimeout(() => void start(), AGAIN)
     return
   }
+  const first = chosen() ?? firstChoice()
+  if (!first) {
+    say('Nothing is stored or collected yet. Name pairs in okx_config.json and start “candleql collect”.')
+    setTimeout(() => void start(), AGAIN)
+    return
+  }
   startWatching()
   onChoice(showChosen)
-  const first = firstChoice()
   if (chosen()) showChosen()
-  else if (first) choose(first)
-  else say('Nothing is stored or collected yet. Name pairs in okx_config.json and start candleql again.')
+  else choose(first)
+  // A collector that starts later brings new markets, and steps of prices.
+  setInterval(() => void loadMarkets().catch(() => {}), REFRESH)
 }
 
 function showZone(): void {
