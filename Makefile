@@ -6,8 +6,10 @@ DEV := .venv/.dev
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet
 OKX_CLIENTS := .venv-okx-clients/.installed
 GRAPHQL_CLIENTS := conformance/node_modules/.installed
+NPM := .venv-conformance/bin/python conformance/clients/npm.py
+WEB := web/node_modules/.installed
 
-.PHONY: install demo test check conformance bench bench-quick chaos attack fuzz okx-clients graphql-clients lock clean
+.PHONY: install demo test check web web-check browser screens conformance bench bench-quick chaos attack fuzz okx-clients graphql-clients lock clean
 
 install: $(RUNTIME)
 
@@ -45,7 +47,25 @@ FUZZ_SECONDS ?= 600
 fuzz: $(DEV)
 	$(BIN)/python -m attack.fuzz --seconds $(FUZZ_SECONDS)
 
-check: $(DEV)
+# The dashboard and GraphiQL, from web/ into gql/static/, which is committed: a user needs no Node.
+web: $(WEB)
+	$(NPM) web run build
+
+# What is committed was built of what is there.
+web-check: $(WEB)
+	$(NPM) web run build -- --outDir ../build/web --logLevel error
+	diff -r build/web gql/static
+
+# What people see, in a real browser: Debian's Chromium. `make test` does without one.
+browser: $(DEV) $(WEB)
+	@command -v chromium >/dev/null || { echo 'There is no chromium: apt-get install chromium'; exit 1; }
+	$(BIN)/pytest tests/browser $(PYTEST_ARGS)
+
+# The pictures of docs/screens, taken anew.
+screens: $(DEV)
+	$(BIN)/python -m tests.browser.screens
+
+check: $(DEV) web-check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -82,7 +102,11 @@ $(GRAPHQL_CLIENTS): requirements-conformance.txt requirements-ariadne-codegen.tx
 	.venv-conformance/bin/pip --disable-pip-version-check install --quiet --require-hashes -r requirements-conformance.txt
 	$(BIN)/python -m venv --clear .venv-ariadne-codegen
 	.venv-ariadne-codegen/bin/pip --disable-pip-version-check install --quiet --require-hashes -r requirements-ariadne-codegen.txt
-	.venv-conformance/bin/python conformance/clients/npm.py ci --ignore-scripts --no-audit --no-fund
+	$(NPM) conformance ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+$(WEB): web/package-lock.json | $(GRAPHQL_CLIENTS)
+	$(NPM) web ci --ignore-scripts --no-audit --no-fund
 	touch $@
 
 # Written anew only when the dependencies change; wants uv on the PATH.
@@ -96,4 +120,4 @@ lock:
 	printf 'ariadne-codegen[subscriptions]>=0.19\n' | $(COMPILE) - -o requirements-ariadne-codegen.txt
 
 clean:
-	rm -rf .venv .venv-okx-clients .venv-conformance .venv-ariadne-codegen conformance/node_modules conformance/generated build *.egg-info
+	rm -rf .venv .venv-okx-clients .venv-conformance .venv-ariadne-codegen conformance/node_modules conformance/generated web/node_modules web/src/gql build *.egg-info

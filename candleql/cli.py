@@ -81,6 +81,7 @@ def serve_command(
 
     def ready(address: str) -> None:
         out.print(f"candleql answers at [bold]{address}/graphql[/bold]")
+        out.print(f"The dashboard is at [bold]{address}/[/bold]")
         if demo:
             out.print(f"The market is simulated; its data is in {data_dir}. Ctrl-C stops it.")
 

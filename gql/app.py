@@ -1,4 +1,7 @@
-"""The web application: GraphQL over HTTP, server-sent events and websockets at /graphql, and health for machines."""
+"""The web application.
+
+GraphQL over HTTP, server-sent events and websockets at /graphql, the dashboard at /, and health for machines.
+"""
 
 from collections.abc import Collection
 from datetime import timedelta
@@ -19,6 +22,7 @@ from gql.errors import Refused
 from gql.http import json_response, response_of
 from gql.limits import Limits
 from gql.metrics import Metrics
+from gql.pages import ASSETS, DASHBOARD, asset
 from gql.rate import MEMORY
 from gql.schema import schema
 from gql.trusted import TrustedDocuments
@@ -73,8 +77,8 @@ def create_app(
     `limits`, `trusted` and `rate_storage` say what is admitted (gql.admission.Gate). `metrics` are shown at /metrics
     too: those of what else runs in this process. `access` tells who asks; its maker runs it. Without one everybody may
     do everything. `door` says who is let in at all, by default from loopback only; `graphiql` whether a browser is
-    shown a page to ask with. `show_path` adds the header x-candleql-path to answers, for benchmarks and tests: whether
-    a compiled operation answered ("fast"), or the reason why not.
+    shown GraphiQL at /graphql. `show_path` adds the header x-candleql-path to answers, for benchmarks and tests:
+    whether a compiled operation answered ("fast"), or the reason why not.
 
     Raises:
         limits.errors.ConfigurationError: There is no such storage.
@@ -91,7 +95,13 @@ def create_app(
         return await counted.show(request)
 
     app = App(
-        routes=[Route("/healthz", _alive), Route("/readyz", ready), Route("/metrics", shown)],
+        routes=[
+            Route("/", DASHBOARD, methods=["GET"]),
+            Route(ASSETS + "{name}", asset),
+            Route("/healthz", _alive),
+            Route("/readyz", ready),
+            Route("/metrics", shown),
+        ],
         exception_handlers={Refused: _refused, Exception: _failed},
     )
     gate = Gate(schema, limits, trusted, rate_storage)

@@ -11,6 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 from gql.errors import BAD_USER_INPUT, FORBIDDEN, Refused
 from gql.http import refusal, response_of
 from gql.limits import Limits
+from gql.pages import ASSETS
 from gql.proxies import Proxies, counted_as
 from gql.seats import Seats
 
@@ -24,6 +25,8 @@ _ALWAYS: Headers = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 ]
+# gql.pages says itself how long its files are kept.
+_OF_ASSETS = [header for header in _ALWAYS if header[0] != b"cache-control"]
 _SINGLE = (b"host", b"origin", b"content-length")
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST",
@@ -85,10 +88,11 @@ class Door:
         if int(headers.get(b"content-length", 0)) > self._limits.body_bytes:
             raise self._too_long()
         is_measured = b"transfer-encoding" not in headers
+        always = _OF_ASSETS if scope["path"].startswith(ASSETS) else _ALWAYS
         origin = headers.get(b"origin")
         if origin is None or origin.partition(b"://")[2] == host:
-            return _ALWAYS, is_measured
-        return self._cross_origin(scope, headers, origin), is_measured
+            return always, is_measured
+        return self._cross_origin(scope, headers, origin, always), is_measured
 
     async def measured(self, receive: Receive) -> Receive:
         """`receive` for a body of unknown length, after it was read.
@@ -136,11 +140,11 @@ class Door:
         if len(self._allowed) < _ENOUGH:
             self._allowed.add(host)
 
-    def _cross_origin(self, scope: Scope, headers: dict[bytes, bytes], origin: bytes) -> Headers:
+    def _cross_origin(self, scope: Scope, headers: dict[bytes, bytes], origin: bytes, always: Headers) -> Headers:
         if origin not in self._origins and b"*" not in self._origins:
             raise Answered(refusal(403, "This origin is not allowed; see ALLOWED_ORIGINS", code=FORBIDDEN))
         added = [
-            *_ALWAYS,
+            *always,
             (b"access-control-allow-origin", origin),
             (b"access-control-expose-headers", b"Retry-After"),
             (b"vary", b"Origin"),

@@ -11,7 +11,6 @@ from graphql import OperationType
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from strawberry.http.ides import get_graphql_ide_html
 from strawberry.types.execution import ExecutionResult
 
 from gql.admission import Admitted, admitted
@@ -35,7 +34,7 @@ from gql.http import (
     status_of,
 )
 from gql.operations import answered, payloads
-from gql.page import page
+from gql.pages import GRAPHIQL
 from gql.request import Request
 from gql.results import printed
 from gql.seats import Seats
@@ -58,7 +57,7 @@ class GraphQLView:
         self.stopping = asyncio.Event()
         """When it is set, all streams of server-sent events end."""
         self._show_path = show_path
-        self._page = page(get_graphql_ide_html()) if graphiql else None
+        self._page = GRAPHIQL if graphiql else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":

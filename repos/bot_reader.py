@@ -56,6 +56,7 @@ class StoredBot(asyncpg.Record):  # type: ignore[misc]  # asyncpg has no types
     created_at = _column("created_at", moment_of)
     updated_at = _column("updated_at", moment_of)
     version = _column("version")
+    last_sign = Bot.last_sign
     is_stale = Bot.is_stale
 
     @property

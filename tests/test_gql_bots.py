@@ -120,6 +120,16 @@ async def test_only_the_given_fields_change_and_null_clears_what_it_may(client):
     assert alive["recordHeartbeat"]["bot"]["isStale"] is False
 
 
+async def test_a_list_tells_which_active_bots_are_silent(client):
+    for name, heartbeat in (("silent", "2020-01-01T00:00:00Z"), ("young", None)):
+        id_ = (await client.ask(CREATE, input=a_bot(name=name, status="ACTIVE")))["createBot"]["bot"]["id"]
+        await client.ask(UPDATE, id=id_, input={"lastHeartbeat": heartbeat})
+
+    bots = (await client.ask("{ bots { nodes { name isStale } } }"))["bots"]["nodes"]
+
+    assert bots == [{"name": "silent", "isStale": True}, {"name": "young", "isStale": False}]
+
+
 async def test_a_taken_name_and_an_old_version_conflict(client):
     await client.ask(CREATE, input=a_bot())
     other = (await client.ask(CREATE, input=a_bot(name="Other")))["createBot"]["bot"]["id"]

@@ -1,0 +1,76 @@
+"""`candleql serve --demo` as a process of its own, which can be killed and come back where it was."""
+
+import asyncio
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.gql_server import graphql_ws
+
+
+class Demo:
+    """Its data lie in `folder`, and its address stays the same from the first start on. `how` says what it serves."""
+
+    def __init__(self, folder: Path, how: str = "--demo") -> None:
+        self._folder = folder
+        self._how = how
+        self._port = "0"
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    async def start(self) -> None:
+        """Returns when it answers."""
+        data = str(self._folder / "data")
+        with (self._folder / "log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "candleql", "serve", self._how, "--port", self._port, "--data-dir", data,
+                cwd=self._folder, env=os.environ, stdout=asyncio.subprocess.PIPE, stderr=log,
+            )  # fmt: skip
+        assert self._process.stdout is not None
+        async with asyncio.timeout(60):
+            line = (await self._process.stdout.readline()).decode()
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+        assert found, line + (self._folder / "log").read_text()
+        self._port = found[1]
+
+    async def furnished(self) -> None:
+        """Returns when there are candles to draw."""
+        async with graphql_ws(f"127.0.0.1:{self._port}") as client:
+            await client.subscribe('subscription { candles(symbol: "BTC-USDT", timeframe: "1m") { kind } }')
+            while (await client.event())["candles"]["kind"] in ("FORMING", "GAP"):
+                pass
+
+    async def kill(self) -> None:
+        """As a power cut would. Its database is left running, for the next start to adopt."""
+        assert self._process is not None
+        self._process.kill()
+        await self._process.communicate()
+
+    async def stop(self) -> None:
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.terminate()
+        await self._process.communicate()
+
+
+@asynccontextmanager
+async def a_demo(how: str = "--demo") -> AsyncIterator[Demo]:
+    """One that answers, with data of its own, which is gone afterwards."""
+    # Not tmp_path: under root the database's account can't enter that.
+    folder = Path(tempfile.mkdtemp(prefix="candleql-"))
+    folder.chmod(0o755)
+    demo = Demo(folder, how)
+    try:
+        await demo.start()
+        yield demo
+    finally:
+        await demo.stop()
+        shutil.rmtree(folder, ignore_errors=True)

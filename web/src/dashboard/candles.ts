@@ -1,0 +1,187 @@
+// One series as it is known here: its history, and every change that is told since.
+import { CandleEvents, ExactCandles, History, type CandleEvent } from './api'
+import type { Choice } from './choice'
+import { ask, follow, onState, type Refusal } from './connection'
+import { secondsOf } from './timeframes'
+
+const PAGE = 1000
+const AGAIN = 3000 // Milliseconds until what failed is tried again.
+
+/** For drawing: floats, and the start in seconds since 1970. */
+export interface Bar {
+  time: number
+  open: number
+  high: number
+  low: number
+  close: number
+  volume: number
+}
+
+/** As the server printed it, to be read. */
+export type Exact = NonNullable<CandleEvent['candle']>
+/** Seconds since 1970, half-open. */
+export type Gap = { start: number; end: number }
+
+export interface Audience {
+  /** All is to be drawn anew. */
+  loaded(): void
+  /** A bar came behind the others, or one of them changed. */
+  moved(bar: Bar): void
+  /** The exact values of more candles are known. */
+  told(): void
+  /** Nothing can be shown, and why; it is tried again. */
+  failed(refused: Refusal): void
+}
+
+const seconds = (instant: string): number => Date.parse(instant) / 1000
+const instant = (seconds: number): string => new Date(seconds * 1000).toISOString()
+
+export class Candles {
+  readonly bars: Bar[] = []
+  readonly exact = new Map<number, Exact>()
+  gaps: Gap[] = []
+  isLoaded = false
+  private isWhole = false // Nothing is older than the first bar.
+  private isLoading = false
+  private stopped = false
+  private stops: (() => void)[] = []
+  private later: ReturnType<typeof setTimeout> | undefined
+
+  constructor(
+    readonly choice: Choice,
+    private readonly audience: Audience,
+  ) {
+    void this.begin()
+  }
+
+  stop(): void {
+    this.stopped = true
+    clearTimeout(this.later)
+    this.silence()
+  }
+
+  /** Load the page before the oldest bar, if there is one. */
+  async older(): Promise<void> {
+    const first = this.bars[0]
+    if (!first || this.isWhole || this.isLoading) return
+    this.isLoading = true
+    try {
+      const { bars } = await this.page(instant(first.time))
+      if (this.stopped) return
+      this.bars.unshift(...bars)
+      this.audience.loaded()
+    } catch {
+      // The connection tells that the server is gone; scrolling on asks again.
+    } finally {
+      this.isLoading = false
+    }
+  }
+
+  /** Ask for the exact values of the candles around `time`. */
+  async explain(time: number): Promise<void> {
+    const around = 100 * secondsOf(this.choice.timeframe)
+    const range = { start: instant(Math.max(0, time - around)), end: instant(time + around) }
+    const { candles } = await ask(ExactCandles, { ...this.choice, ...range })
+    for (const candle of candles?.nodes ?? []) {
+      const time = seconds(candle.startTime)
+      if (!this.exact.has(time)) this.exact.set(time, candle) // What came live is never older.
+    }
+    if (!this.stopped) this.audience.told()
+  }
+
+  private async page(end?: string): Promise<{ bars: Bar[]; liveCursor: string }> {
+    const { candleSeries } = await ask(History, { ...this.choice, end, last: PAGE })
+    const { time, open, high, low, close, volume, truncated, liveCursor } = candleSeries!
+    this.isWhole = !truncated
+    const bars = time.map((ms, at) => ({
+      time: ms / 1000,
+      open: open[at]!,
+      high: high[at]!,
+      low: low[at]!,
+      close: close[at]!,
+      volume: volume[at]!,
+    }))
+    return { bars, liveCursor }
+  }
+
+  private async begin(): Promise<void> {
+    try {
+      const { bars, liveCursor } = await this.page()
+      if (this.stopped) return
+      this.bars.splice(0, Infinity, ...bars)
+      this.exact.clear()
+      this.isLoaded = true
+      this.audience.loaded()
+      this.listen(liveCursor)
+    } catch (error) {
+      this.beginAgain(error as Refusal)
+    }
+  }
+
+  private beginAgain(refused: Refusal): void {
+    if (this.stopped) return
+    this.audience.failed(refused)
+    this.later = setTimeout(() => void this.begin(), AGAIN)
+  }
+
+  private listen(after: string): void {
+    const variables = { ...this.choice, after }
+    const unfollow = follow(
+      CandleEvents,
+      variables,
+      ({ candles: event }) => {
+        variables.after = event.cursor
+        this.hear(event)
+      },
+      (refused) => {
+        if (refused.code !== 'BAD_USER_INPUT') return
+        // A cursor that the server no longer knows, of a database that was replaced: from the beginning.
+        this.silence()
+        this.beginAgain(refused)
+      },
+    )
+    const unlisten = onState((state) => {
+      if (state !== 'connected' || !this.gaps.length) return
+      this.gaps = [] // Whoever comes back is told anew of those that are still open.
+      this.audience.loaded()
+    })
+    this.stops = [unfollow, unlisten]
+  }
+
+  private silence(): void {
+    for (const stop of this.stops) stop()
+    this.stops = []
+  }
+
+  private hear({ candle, gap }: CandleEvent): void {
+    if (gap) {
+      this.gaps.push({ start: seconds(gap.start), end: seconds(gap.end) })
+      this.audience.loaded()
+    }
+    if (candle) {
+      const time = seconds(candle.startTime)
+      this.exact.set(time, candle)
+      this.put({
+        time,
+        open: Number(candle.open),
+        high: Number(candle.high),
+        low: Number(candle.low),
+        close: Number(candle.close),
+        volume: Number(candle.volume),
+      })
+    }
+  }
+
+  private put(bar: Bar): void {
+    const { bars } = this
+    let at = bars.length
+    while (at > 0 && bars[at - 1]!.time >= bar.time) at-- // From the end: nearly always the last one.
+    if (bars[at]?.time === bar.time) bars[at] = bar
+    else if (at === bars.length) bars.push(bar)
+    else if (at > 0 || this.isWhole) {
+      bars.splice(at, 0, bar)
+      return this.audience.loaded()
+    } else return // Older than what is loaded: it comes with its page.
+    this.audience.moved(bar)
+  }
+}

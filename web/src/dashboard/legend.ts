@@ -1,0 +1,61 @@
+// What the candle under the crosshair, or else the newest, says exactly.
+import type { Candles } from './candles'
+import { printed } from './decimal'
+import { byId, element, onceAFrame } from './dom'
+import { moment } from './zone'
+
+const REST = 80 // Milliseconds that the crosshair stays before the server is asked.
+
+const place = byId('legend')
+const FIELDS = ['open', 'high', 'low', 'close', 'volume'] as const
+const values = FIELDS.map(() => element('output'))
+const when = element('time')
+const note = element('span', { class: 'quiet' })
+place.replaceChildren(
+  when,
+  ...FIELDS.map((name, at) =>
+    element('span', {}, element('abbr', { title: name }, name === 'volume' ? 'Vol' : name[0]!.toUpperCase()), values[at]!),
+  ),
+  note,
+)
+
+export class Legend {
+  private candles: Candles | undefined
+  private digits = 2
+  private pointed: number | undefined
+  private asking: ReturnType<typeof setTimeout> | undefined
+  readonly draw = onceAFrame(() => this.drawNow())
+
+  show(candles: Candles, digits: number): void {
+    this.candles = candles
+    this.digits = digits
+    this.pointed = undefined
+    this.draw()
+  }
+
+  point(time: number | undefined): void {
+    if (time === this.pointed) return
+    this.pointed = time
+    this.draw()
+  }
+
+  private drawNow(): void {
+    clearTimeout(this.asking)
+    const { candles } = this
+    const time = this.pointed ?? candles?.bars.at(-1)?.time
+    place.hidden = time === undefined
+    if (!candles || time === undefined) return
+    const exact = candles.exact.get(time)
+    const isMissing = !candles.bars.some((bar) => bar.time === time)
+    when.textContent = moment(time)
+    FIELDS.forEach((name, at) => {
+      values[at]!.textContent = exact ? printed(exact[name], name === 'volume' ? 0 : this.digits) : '…'
+    })
+    place.classList.toggle('down', exact !== undefined && Number(exact.close) < Number(exact.open))
+    if (isMissing) note.textContent = 'trades are missing here'
+    else if (!exact) note.textContent = ''
+    else if (!exact.isFinal) note.textContent = 'forming'
+    else note.textContent = exact.tradeCount === null ? exact.origin.toLowerCase() : `${printed(String(exact.tradeCount))} trades`
+    if (!exact && !isMissing) this.asking = setTimeout(() => void candles.explain(time).catch(() => {}), REST)
+  }
+}

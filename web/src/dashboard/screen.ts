@@ -1,0 +1,97 @@
+// The chart with its legend, price and messages: shows one series at a time.
+import { Candles } from './candles'
+import { Chart } from './chart'
+import type { Choice } from './choice'
+import { digitsFor, printed } from './decimal'
+import { byId, onceAFrame } from './dom'
+import { Legend } from './legend'
+import { digitsAt } from './markets'
+
+const message = byId('chart-message')
+const price = byId('price')
+const legend = new Legend()
+const newest = byId('newest')
+const chart = new Chart(byId('chart'), (time) => legend.point(time), (isLeft) => (newest.hidden = !isLeft))
+let candles: Candles | undefined
+let digits = 2
+
+/** Begin anew with other colours or another clock. */
+export function redraw(): void {
+  chart.rebuild()
+  legend.draw()
+}
+
+export function say(text: string, isError = false): void {
+  message.textContent = text
+  message.classList.toggle('error', isError)
+  message.hidden = !text
+}
+
+export function show(choice: Choice): void {
+  candles?.stop()
+  price.textContent = ''
+  say('Loading…')
+  digits = digitsAt(choice) ?? 2
+  const shown = new Candles(choice, {
+    loaded: () => {
+      const last = shown.bars.at(-1)
+      if (digitsAt(choice) === undefined && last) setDigits(digitsFor(last.close))
+      say(last || !shown.isLoaded ? '' : nothing(choice))
+      chart.change()
+      legend.draw()
+    },
+    moved: (bar) => {
+      say('')
+      chart.change(bar)
+      legend.draw()
+      drawPrice()
+    },
+    told: () => legend.draw(),
+    failed: (refused) => say(`${refused.message}. Trying again…`, true),
+  })
+  candles = shown
+  chart.show(shown, digits)
+  legend.show(shown, digits)
+}
+
+function setDigits(found: number): void {
+  if (found === digits || !candles) return
+  digits = found
+  chart.show(candles, digits)
+  legend.show(candles, digits)
+}
+
+const drawPrice = onceAFrame(() => {
+  const exact = candles?.exact.get(candles.bars.at(-1)?.time ?? 0)
+  if (!candles || !exact) return
+  const text = printed(exact.close, digits)
+  price.className = `price ${Number(exact.close) < Number(exact.open) ? 'down' : 'up'}`
+  price.textContent = text
+  document.title = `${text} ${candles.choice.symbol} · candleql`
+})
+
+function nothing({ symbol, timeframe }: Choice): string {
+  return (
+    `No candles of ${symbol} ${timeframe} yet. They come with the first trade that is collected: add the pair to` +
+    ` okx_config.json, or load its past with “candleql backfill ${symbol} -t ${timeframe} --since DATE”.`
+  )
+}
+
+const KEYS: Record<string, () => void> = {
+  ArrowLeft: () => chart.step(-1),
+  ArrowRight: () => chart.step(1),
+  PageUp: () => chart.pan(-0.5),
+  PageDown: () => chart.pan(0.5),
+  '+': () => chart.zoom(0.8),
+  '-': () => chart.zoom(1.25),
+  End: () => chart.toNewest(),
+  Escape: () => chart.toNewest(),
+}
+
+byId('chart').addEventListener('keydown', (event) => {
+  const act = KEYS[event.key]
+  if (!act) return
+  event.preventDefault()
+  act()
+})
+newest.addEventListener('click', () => chart.toNewest())

@@ -1,0 +1,100 @@
+// The watch list: every collected market with its price now, a day's line, and how much it changed over that.
+import { History, WatchEvents, type Market } from './api'
+import { choose, chosen, type Choice } from './choice'
+import { ask, follow } from './connection'
+import { digitsFor, printed } from './decimal'
+import { arrows, byId, element, onceAFrame } from './dom'
+import { digitsAt, symbols, timeframesOf, withTimeframe } from './markets'
+import { drawSparkline } from './sparkline'
+import { secondsOf } from './timeframes'
+
+const DAY = 86_400
+const POINTS = 300 // Of a line, at most.
+const WATCHED = 200 // Series on one subscription, at most.
+const USUAL = 900 // Seconds of a candle that a day's line is made of, if there are such.
+
+interface Row {
+  choice: Choice
+  button: HTMLElement
+  price: HTMLElement
+  change: HTMLElement
+  line: HTMLCanvasElement
+  prices: Map<number, number> // By start, in milliseconds.
+  last: string
+}
+
+const list = byId('watch')
+const keyOf = ({ exchange, symbol }: { exchange: string; symbol: string }): string => `${exchange} ${symbol}`
+const rows = new Map<string, Row>()
+const changed = new Set<Row>()
+
+export function startWatching(): void {
+  for (const market of symbols().filter((market) => market.isCollected).slice(0, WATCHED)) rows.set(keyOf(market), rowOf(market))
+  list.replaceChildren(...[...rows.values()].map(({ button }) => element('li', {}, button)))
+  arrows(list, 'button')
+  if (!rows.size) list.replaceChildren(element('li', { class: 'message' }, 'Nothing is collected. Name pairs in okx_config.json.'))
+  else follow(WatchEvents, { series: [...rows.values()].map(({ choice }) => choice) }, ({ watchCandles: { candle } }) => hear(candle))
+  void loadLines()
+}
+
+/** Mark the market that is shown. */
+export function markWatched(choice: Choice): void {
+  for (const [key, { button }] of rows) button.setAttribute('aria-current', String(key === keyOf(choice)))
+}
+
+/** Draw every line anew, in other colours. */
+export function redrawWatched(): void {
+  for (const row of rows.values()) changed.add(row)
+  draw()
+}
+
+function rowOf(market: Market): Row {
+  const timeframe = timeframesOf(market).reduce((best, other) =>
+    Math.abs(secondsOf(other) - USUAL) < Math.abs(secondsOf(best) - USUAL) ? other : best,
+  )
+  const [price, change, line] = [element('span'), element('span'), element('canvas', { 'aria-hidden': 'true' })]
+  const pick = () => choose(withTimeframe(market, chosen()?.timeframe ?? '1m'))
+  const name = element('span', { class: 'name' }, market.symbol)
+  const button = element('button', { type: 'button', click: pick }, name, line, price, change)
+  const choice = { exchange: market.exchange, symbol: market.symbol, timeframe }
+  return { choice, button, price, change, line, prices: new Map(), last: '' }
+}
+
+async function loadLines(): Promise<void> {
+  for (const row of rows.values()) {
+    const last = Math.min(POINTS, Math.ceil(DAY / secondsOf(row.choice.timeframe)))
+    const { candleSeries } = await ask(History, { ...row.choice, last }).catch(() => ({ candleSeries: null }))
+    candleSeries?.time.forEach((time, at) => {
+      if (!row.prices.has(time)) row.prices.set(time, candleSeries.close[at]!)
+    })
+    changed.add(row)
+    draw()
+  }
+}
+
+function hear(candle: { exchange: string; symbol: string; startTime: string; close: string } | null | undefined): void {
+  const row = candle && rows.get(keyOf(candle))
+  if (!row) return
+  row.last = candle.close
+  row.prices.set(Date.parse(candle.startTime), Number(candle.close))
+  changed.add(row)
+  draw()
+}
+
+const draw = onceAFrame(() => {
+  const style = getComputedStyle(document.documentElement)
+  for (const row of changed) {
+    const times = [...row.prices.keys()].sort((a, b) => a - b)
+    const since = times.at(-1)! - DAY * 1000
+    for (const time of times) if (time < since) row.prices.delete(time)
+    const prices = times.filter((time) => time >= since).map((time) => row.prices.get(time)!)
+    const [first, last] = [prices[0], prices.at(-1)]
+    if (first === undefined || last === undefined) continue
+    const direction = last < first ? 'down' : 'up'
+    if (row.last) row.price.textContent = printed(row.last, digitsAt(row.choice) ?? digitsFor(last))
+    row.change.textContent = `${last < first ? '−' : '+'}${Math.abs((last / first - 1) * 100).toFixed(2)}%`
+    row.change.className = direction
+    drawSparkline(row.line, prices, style.getPropertyValue(`--${direction}`))
+  }
+  changed.clear()
+})
