@@ -9,7 +9,7 @@ GRAPHQL_CLIENTS := conformance/node_modules/.installed
 NPM := .venv-conformance/bin/python conformance/clients/npm.py
 WEB := web/node_modules/.installed
 
-.PHONY: install demo test check web web-check browser conformance bench bench-quick chaos attack fuzz okx-clients graphql-clients lock clean
+.PHONY: install demo test check web web-check browser screens conformance bench bench-quick chaos attack fuzz okx-clients graphql-clients lock clean
 
 install: $(RUNTIME)
 
@@ -60,6 +60,10 @@ web-check: $(WEB)
 browser: $(DEV) $(WEB)
 	@command -v chromium >/dev/null || { echo 'There is no chromium: apt-get install chromium'; exit 1; }
 	$(BIN)/pytest tests/browser $(PYTEST_ARGS)
+
+# The pictures of docs/screens, taken anew.
+screens: $(DEV)
+	$(BIN)/python -m tests.browser.screens
 
 check: $(DEV) web-check
 	$(BIN)/ruff check .

@@ -1,15 +1,14 @@
 """A browser, and a demo for it to look at. Without a browser these tests are skipped, and say so."""
 
 import shutil
-import tempfile
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from tests.browser.demo import Demo
+from tests.browser.demo import Demo, a_demo
 
+CHROMIUM = shutil.which("chromium")
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -21,11 +20,10 @@ expect.set_options(timeout=20_000)
 
 @pytest.fixture(scope="session")
 async def browser(anyio_backend) -> AsyncIterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
+    if CHROMIUM is None:
         pytest.skip("there is no chromium to test with: apt-get install chromium")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
             yield browser
         finally:
@@ -34,17 +32,9 @@ async def browser(anyio_backend) -> AsyncIterator[Browser]:
 
 @pytest.fixture(scope="session")
 async def demo(browser: Browser) -> AsyncIterator[Demo]:
-    # Not tmp_path: under root the database's account can't enter that.
-    folder = Path(tempfile.mkdtemp(prefix="candleql-"))
-    folder.chmod(0o755)
-    demo = Demo(folder)
-    try:
-        await demo.start()
+    async with a_demo() as demo:
         await demo.furnished()
         yield demo
-    finally:
-        await demo.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

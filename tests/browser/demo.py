@@ -3,17 +3,22 @@
 import asyncio
 import os
 import re
+import shutil
 import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.gql_server import graphql_ws
 
 
 class Demo:
-    """Its data lie in `folder`, and its address stays the same from the first start on."""
+    """Its data lie in `folder`, and its address stays the same from the first start on. `how` says what it serves."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, how: str = "--demo") -> None:
         self._folder = folder
+        self._how = how
         self._port = "0"
         self._process: asyncio.subprocess.Process | None = None
 
@@ -26,7 +31,7 @@ class Demo:
         data = str(self._folder / "data")
         with (self._folder / "log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "candleql", "serve", "--demo", "--port", self._port, "--data-dir", data,
+                sys.executable, "-m", "candleql", "serve", self._how, "--port", self._port, "--data-dir", data,
                 cwd=self._folder, env=os.environ, stdout=asyncio.subprocess.PIPE, stderr=log,
             )  # fmt: skip
         assert self._process.stdout is not None
@@ -54,3 +59,18 @@ class Demo:
         if self._process.returncode is None:
             self._process.terminate()
         await self._process.communicate()
+
+
+@asynccontextmanager
+async def a_demo(how: str = "--demo") -> AsyncIterator[Demo]:
+    """One that answers, with data of its own, which is gone afterwards."""
+    # Not tmp_path: under root the database's account can't enter that.
+    folder = Path(tempfile.mkdtemp(prefix="candleql-"))
+    folder.chmod(0o755)
+    demo = Demo(folder, how)
+    try:
+        await demo.start()
+        yield demo
+    finally:
+        await demo.stop()
+        shutil.rmtree(folder, ignore_errors=True)
