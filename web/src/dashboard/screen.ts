@@ -3,7 +3,7 @@ import { Candles } from './candles'
 import { Chart } from './chart'
 import type { Choice } from './choice'
 import { digitsFor, printed } from './decimal'
-import { byId, onceAFrame } from './dom'
+import { byId } from './dom'
 import { Legend } from './legend'
 import { digitsAt } from './markets'
 
@@ -61,14 +61,15 @@ function setDigits(found: number): void {
   legend.show(candles, digits)
 }
 
-const drawPrice = onceAFrame(() => {
+function drawPrice(): void {
   const exact = candles?.exact.get(candles.bars.at(-1)?.time ?? 0)
   if (!candles || !exact) return
   const text = printed(exact.close, digits)
   price.className = `price ${Number(exact.close) < Number(exact.open) ? 'down' : 'up'}`
   price.textContent = text
+  // Not put off to a frame, of which a page in the background has none.
   document.title = `${text} ${candles.choice.symbol} · candleql`
-})
+}
 
 function nothing({ symbol, timeframe }: Choice): string {
   return (
