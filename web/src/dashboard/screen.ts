@@ -46,7 +46,10 @@ export function show(choice: Choice): void {
       legend.draw()
       drawPrice()
     },
-    told: () => legend.draw(),
+    told: () => {
+      legend.draw()
+      drawPrice()
+    },
     failed: (refused) => say(`${refused.message}. Trying again…`, true),
   })
   candles = shown
