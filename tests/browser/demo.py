@@ -48,6 +48,17 @@ class Demo:
             while (await client.event())["candles"]["kind"] in ("FORMING", "GAP"):
                 pass
 
+    async def key(self, role: str) -> str:
+        """One that is made now. The server hears of it within 5 s, and from then on wants one."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "candleql", "keys", "create", role, "--role", role,
+            "--data-dir", str(self._folder / "data"), cwd=self._folder, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        said = (await process.communicate())[0].decode()
+        found = re.search(r"cql_\S+", said)
+        assert found, said
+        return found[0]
+
     async def kill(self) -> None:
         """As a power cut would. Its database is left running, for the next start to adopt."""
         assert self._process is not None

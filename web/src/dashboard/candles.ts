@@ -5,6 +5,7 @@ import { ask, follow, onState, type Refusal } from './connection'
 import { secondsOf } from './timeframes'
 
 const PAGE = 1000
+const MISSING = 2000 // Candles of one gap that are shown, at most.
 const AGAIN = 3000 // Milliseconds until what failed is tried again.
 
 /** For drawing: floats, and the start in seconds since 1970. */
@@ -19,8 +20,6 @@ export interface Bar {
 
 /** As the server printed it, to be read. */
 export type Exact = NonNullable<CandleEvent['candle']>
-/** Seconds since 1970, half-open. */
-export type Gap = { start: number; end: number }
 
 export interface Audience {
   /** All is to be drawn anew. */
@@ -39,7 +38,8 @@ const instant = (seconds: number): string => new Date(seconds * 1000).toISOStrin
 export class Candles {
   readonly bars: Bar[] = []
   readonly exact = new Map<number, Exact>()
-  gaps: Gap[] = []
+  /** Starts, in seconds since 1970, of candles of which trades are missing. */
+  readonly missing = new Set<number>()
   isLoaded = false
   private isWhole = false // Nothing is older than the first bar.
   private isLoading = false
@@ -141,8 +141,8 @@ export class Candles {
       },
     )
     const unlisten = onState((state) => {
-      if (state !== 'connected' || !this.gaps.length) return
-      this.gaps = [] // Whoever comes back is told anew of those that are still open.
+      if (state !== 'connected' || !this.missing.size) return
+      this.missing.clear() // Whoever comes back is told anew of what is still missing.
       this.audience.loaded()
     })
     this.stops = [unfollow, unlisten]
@@ -155,11 +155,14 @@ export class Candles {
 
   private hear({ candle, gap }: CandleEvent): void {
     if (gap) {
-      this.gaps.push({ start: seconds(gap.start), end: seconds(gap.end) })
+      const [end, length] = [seconds(gap.end), secondsOf(this.choice.timeframe)]
+      for (let time = Math.max(seconds(gap.start), end - MISSING * length); time < end; time += length) this.missing.add(time)
       this.audience.loaded()
     }
     if (candle) {
       const time = seconds(candle.startTime)
+      // Recovered: a candle in a gap was the exchange's own until then.
+      if (candle.isFinal && candle.origin === 'TRADES' && this.missing.delete(time)) this.audience.loaded()
       this.exact.set(time, candle)
       this.put({
         time,

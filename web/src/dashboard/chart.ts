@@ -11,12 +11,10 @@ import {
 import type { Bar, Candles } from './candles'
 import { onceAFrame } from './dom'
 import { WallClockScale } from './scale'
-import { secondsOf } from './timeframes'
 
 const NEAR = 50 // Bars left of the view that are still loaded when older ones are asked for.
 const BAR_WIDTH = 8 // Pixels of a bar to begin with.
 const ROOM = 6 // Bars right of the newest.
-const GAP_BARS = 2000 // Of one gap, drawn at most.
 
 const colour = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
 const at = (time: number): UTCTimestamp => time as UTCTimestamp
@@ -204,13 +202,8 @@ export class Chart {
   }
 
   private gapBars() {
-    const { bars, gaps, choice } = this.candles!
-    const length = secondsOf(choice.timeframe)
-    const times = new Set<number>()
-    for (const { start, end } of gaps) {
-      const from = Math.max(start, bars[0]?.time ?? start, end - GAP_BARS * length)
-      for (let time = from; time < end; time += length) times.add(time)
-    }
-    return [...times].sort((a, b) => a - b).map((time) => ({ time: at(time), value: 1 }))
+    const oldest = this.candles?.bars[0]?.time ?? 0
+    const times = [...(this.candles?.missing ?? [])].filter((time) => time >= oldest)
+    return times.sort((a, b) => a - b).map((time) => ({ time: at(time), value: 1 }))
   }
 }

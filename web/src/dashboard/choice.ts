@@ -8,8 +8,16 @@ export interface Choice {
 
 /** What the address asks for, such as #okx/BTC-USDT/1m. */
 export function chosen(): Choice | null {
-  const [exchange, symbol, timeframe] = location.hash.slice(1).split('/').map(decodeURIComponent)
+  const [exchange, symbol, timeframe] = location.hash.slice(1).split('/').map(decoded)
   return exchange && symbol && timeframe ? { exchange, symbol, timeframe } : null
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return part // Somebody's own percent sign.
+  }
 }
 
 export function choose({ exchange, symbol, timeframe }: Choice): void {

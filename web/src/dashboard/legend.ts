@@ -46,16 +46,16 @@ export class Legend {
     place.hidden = time === undefined
     if (!candles || time === undefined) return
     const exact = candles.exact.get(time)
-    const isMissing = !candles.bars.some((bar) => bar.time === time)
+    const isThere = candles.bars.some((bar) => bar.time === time)
     when.textContent = moment(time)
     FIELDS.forEach((name, at) => {
-      values[at]!.textContent = exact ? printed(exact[name], name === 'volume' ? 0 : this.digits) : '…'
+      values[at]!.textContent = exact ? printed(exact[name], name === 'volume' ? 0 : this.digits) : isThere ? '…' : '–'
     })
     place.classList.toggle('down', exact !== undefined && Number(exact.close) < Number(exact.open))
-    if (isMissing) note.textContent = 'trades are missing here'
+    if (candles.missing.has(time)) note.textContent = 'trades are missing here'
     else if (!exact) note.textContent = ''
     else if (!exact.isFinal) note.textContent = 'forming'
     else note.textContent = exact.tradeCount === null ? exact.origin.toLowerCase() : `${printed(String(exact.tradeCount))} trades`
-    if (!exact && !isMissing) this.asking = setTimeout(() => void candles.explain(time).catch(() => {}), REST)
+    if (!exact && isThere) this.asking = setTimeout(() => void candles.explain(time).catch(() => {}), REST)
   }
 }

@@ -20,7 +20,9 @@ let later: ReturnType<typeof setTimeout> | undefined
 export function showChoice(choice: Choice): void {
   byId('market').textContent = choice.symbol
   const there = timeframesOf(choice)
-  byId('timeframes').replaceChildren(
+  const group = byId('timeframes')
+  const hadFocus = group.contains(document.activeElement)
+  group.replaceChildren(
     ...(there.length ? there : USUAL).map((timeframe) =>
       element(
         'button',
@@ -29,6 +31,7 @@ export function showChoice(choice: Choice): void {
       ),
     ),
   )
+  if (hadFocus) group.querySelector<HTMLElement>('[aria-pressed=true]')?.focus()
 }
 
 export function openPicker(): void {

@@ -3,7 +3,7 @@ import { Candles } from './candles'
 import { Chart } from './chart'
 import type { Choice } from './choice'
 import { digitsFor, printed } from './decimal'
-import { byId, onceAFrame } from './dom'
+import { byId } from './dom'
 import { Legend } from './legend'
 import { digitsAt } from './markets'
 
@@ -46,7 +46,10 @@ export function show(choice: Choice): void {
       legend.draw()
       drawPrice()
     },
-    told: () => legend.draw(),
+    told: () => {
+      legend.draw()
+      drawPrice()
+    },
     failed: (refused) => say(`${refused.message}. Trying again…`, true),
   })
   candles = shown
@@ -61,14 +64,15 @@ function setDigits(found: number): void {
   legend.show(candles, digits)
 }
 
-const drawPrice = onceAFrame(() => {
+function drawPrice(): void {
   const exact = candles?.exact.get(candles.bars.at(-1)?.time ?? 0)
   if (!candles || !exact) return
   const text = printed(exact.close, digits)
   price.className = `price ${Number(exact.close) < Number(exact.open) ? 'down' : 'up'}`
   price.textContent = text
+  // Not put off to a frame, of which a page in the background has none.
   document.title = `${text} ${candles.choice.symbol} · candleql`
-})
+}
 
 function nothing({ symbol, timeframe }: Choice): string {
   return (

@@ -1,0 +1,42 @@
+"""The dashboard in a browser, of a server that wants a key."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.demo import a_demo
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_key_is_asked_for_and_kept_in_the_tab_alone(browser):
+    async with a_demo("--no-collect") as server, await browser.new_context() as context:
+        page = await context.new_page()
+        await page.goto(server.url)
+        await expect(page.locator("#bots")).to_contain_text("No bots")
+
+        key = await server.key("trader")
+        await page.get_by_role("dialog", name="API key").get_by_label("Key").fill(key)
+        await page.keyboard.press("Enter")
+        await page.get_by_role("button", name="New bot").click()
+
+        await expect(page.get_by_role("dialog", name="New bot")).to_be_visible()
+        await expect(page.locator("#connection")).to_have_text("connected")
+        other = await context.new_page()
+        await other.goto(server.url)
+        await expect(other.get_by_role("dialog", name="API key")).to_be_visible()
+
+
+async def test_what_a_key_may_not_do_is_said(browser):
+    async with a_demo("--no-collect") as server, await browser.new_context() as context:
+        key = await server.key("viewer")
+        page = await context.new_page()
+        await page.goto(server.url)
+        await page.get_by_role("dialog", name="API key").get_by_label("Key").fill(key)
+        await page.keyboard.press("Enter")
+        await page.get_by_role("button", name="New bot").click()
+        for label in ("Strategy", "Market", "Timeframe"):
+            await page.get_by_role("dialog").get_by_label(label).fill("1m")
+        await page.get_by_role("dialog").get_by_label("Name", exact=True).fill("x")
+        await page.get_by_role("button", name="Save").click()
+
+        await expect(page.locator("#bot-error")).to_contain_text("A viewer may not")
