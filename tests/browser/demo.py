@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.gql_server import graphql_ws
+import httpx2
 
 
 class Demo:
@@ -43,10 +43,10 @@ class Demo:
 
     async def furnished(self) -> None:
         """Returns when there are candles to draw."""
-        async with graphql_ws(f"127.0.0.1:{self._port}") as client:
-            await client.subscribe('subscription { candles(symbol: "BTC-USDT", timeframe: "1m") { kind } }')
-            while (await client.event())["candles"]["kind"] in ("FORMING", "GAP"):
-                pass
+        query = {"query": '{ latestCandle(symbol: "BTC-USDT", timeframe: "1m") { close } }'}
+        async with asyncio.timeout(60), httpx2.AsyncClient(base_url=self.url, timeout=60) as http:
+            while not (await http.post("/graphql", json=query)).json()["data"]["latestCandle"]:
+                await asyncio.sleep(0.1)
 
     async def key(self, role: str) -> str:
         """One that is made now. The server hears of it within 5 s, and from then on wants one."""

@@ -1,5 +1,6 @@
 """The dashboard in a browser: what moves by itself, what a hand does to it, and that it comes back."""
 
+import asyncio
 import json
 import re
 from datetime import datetime, timedelta
@@ -138,12 +139,16 @@ async def test_a_server_that_dies_and_comes_back_leaves_no_hole(page, demo, comp
 
     page.on("websocket", follow)
     await page.goto("/#okx/BTC-USDT/5s")
-    await changes(page.locator("#legend time"))
+    async with asyncio.timeout(20):
+        while not cursors:
+            await asyncio.sleep(0.05)
 
     await demo.kill()
-    await expect(page.locator("#connection")).to_have_text("reconnecting")
-    last = cursors[-1]
-    await demo.start()
+    try:
+        await expect(page.locator("#connection")).to_have_text("reconnecting")
+        last = cursors[-1]
+    finally:
+        await demo.start()
     await expect(page.locator("#connection")).to_have_text("connected")
     await changes(page.locator("#legend time"))
 
