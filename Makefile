@@ -17,7 +17,7 @@ demo: $(RUNTIME)
 	$(BIN)/candleql serve --demo
 
 test: $(DEV) $(OKX_CLIENTS) $(GRAPHQL_CLIENTS)
-	$(BIN)/coverage run -m pytest -n logical --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/coverage run -m pytest -n logical --dist worksteal --ignore tests/browser $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -56,7 +56,7 @@ web-check: $(WEB)
 	$(NPM) web run build -- --outDir ../build/web --logLevel error
 	diff -r build/web gql/static
 
-# What people see, in a real browser: Debian's Chromium. `make test` does without one.
+# What people see, in a real browser: Debian's Chromium. `make test` leaves these out.
 browser: $(DEV) $(WEB)
 	@command -v chromium >/dev/null || { echo 'There is no chromium: apt-get install chromium'; exit 1; }
 	$(BIN)/pytest tests/browser $(PYTEST_ARGS)
