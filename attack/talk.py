@@ -12,7 +12,7 @@ from attack.target import Target
 
 WAIT = 60.0
 _LEAKS = re.compile(
-    r"asyncpg|sqlalchemy|psycopg|Traceback|site-packages|\.py\b|syntax error at|relation \"|pg_catalog|/tmp/|/root/|"
+    r"asyncpg|sqlalchemy|psycopg|Traceback|site-packages|\.py\b|syntax error at|relation \"|pg_catalog|/(?:tmp|root)/|"
     r"market_data|raw_trades|api_keys|INTERNAL_SERVER_ERROR",
     re.IGNORECASE,
 )

@@ -9,15 +9,13 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from gql.errors import BAD_USER_INPUT, FORBIDDEN, Refused
-from gql.http import refusal, response_of
+from gql.http import Headers, refusal, response_of
 from gql.limits import Limits
 from gql.pages import ASSETS
 from gql.proxies import Proxies, counted_as
 from gql.seats import Seats
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-
-Headers = list[tuple[bytes, bytes]]
 
 _ALWAYS: Headers = [
     (b"x-content-type-options", b"nosniff"),

@@ -81,13 +81,17 @@ async def test_timeframes_change_without_a_reload(dashboard):
     assert await dashboard.evaluate("globalThis.loaded") == "once"
 
 
-async def test_a_bot_is_created_edited_started_paused_and_deleted(dashboard):
+async def create_bot(dashboard: Page, name: str, balance: str) -> None:
     await dashboard.get_by_role("button", name="New bot").click()
     for label, value in {
-        "Name": "Browser", "Strategy": "cross", "Market": "ETH-USDT", "Timeframe": "1m", "Balance": "0.10",
+        "Name": name, "Strategy": "cross", "Market": "ETH-USDT", "Timeframe": "1m", "Balance": balance,
     }.items():  # fmt: skip
         await dashboard.get_by_role("dialog").get_by_label(label, exact=label == "Name").fill(value)
     await dashboard.get_by_role("button", name="Save").click()
+
+
+async def test_a_bot_is_created_edited_started_paused_and_deleted(dashboard):
+    await create_bot(dashboard, "Browser", "0.10")
     row = dashboard.locator("#bots tr", has_text="Browser")
     await expect(row).to_contain_text("0.1")
 
@@ -108,12 +112,7 @@ async def test_a_bot_is_created_edited_started_paused_and_deleted(dashboard):
 
 
 async def test_a_name_that_is_taken_is_told_at_its_field(dashboard):
-    await dashboard.get_by_role("button", name="New bot").click()
-    for label, value in {
-        "Name": "Scalper", "Strategy": "cross", "Market": "ETH-USDT", "Timeframe": "1m", "Balance": "1",
-    }.items():  # fmt: skip
-        await dashboard.get_by_role("dialog").get_by_label(label, exact=label == "Name").fill(value)
-    await dashboard.get_by_role("button", name="Save").click()
+    await create_bot(dashboard, "Scalper", "1")
 
     await expect(dashboard.get_by_role("textbox", name="Name")).to_have_accessible_description("another bot has it")
 
