@@ -34,6 +34,11 @@ _LASTS = 5.0
 """Seconds that an attack is repeated for, so that others have a p99 meanwhile."""
 _NOISE = 1.0
 """ms that two p99 may differ by for no reason."""
+_WORK = {"hostile values", "clients not reading"}
+"""What is no refusal: pages and lists of 10,000 rows, raw data of 1 MB. They are paid for in points: the minute of one
+client has enough for some 250 such pages."""
+_WORK_MS = 50.0
+"""What others may have to wait for one."""
 
 
 def _hostile_values(talker: Talker) -> Awaitable[tuple[list[str], int]]:
@@ -120,8 +125,8 @@ class Suite:
         if not self.target.process.is_running():
             wrong.append("the server is gone")
         p99, calm_p99 = self.p99([(begun, ended)]), self.p99(self.calm)
-        if p99 > 2 * calm_p99 + _NOISE:
-            wrong.append(f"others waited more than twice as long: {p99:.1f} ms instead of {calm_p99:.1f}")
+        if p99 > (_WORK_MS if name in _WORK else 2 * calm_p99 + _NOISE):
+            wrong.append(f"others waited too long: {p99:.1f} ms instead of {calm_p99:.1f}")
         return Report(name, wrong, count, cpu_ms, self.target.megabytes(), p99, calm_p99)
 
     async def _round(self, name: str) -> tuple[list[str], int]:

@@ -20,7 +20,7 @@ from statistics import quantiles
 import psutil
 
 _STARTS_WITHIN = 60.0
-_SETTLED = 0.1
+_SETTLED = 0.05
 """Share of a core below which the demo has loaded its history."""
 _PATIENCE = ("REQUEST_TIMEOUT", "CONNECTION_INIT_TIMEOUT", "PING_INTERVAL")
 Span = tuple[float, float]

@@ -22,10 +22,15 @@ class Connection(WebSocketsSansIOProtocol):
         if self.on_lost is not None:
             self.on_lost()
         super().connection_lost(exc)
+        self.conn.receive_eof()  # ends its parser, which would refer to it for ever
 
     async def run_asgi(self) -> None:
-        self.scope["extensions"] = {**(self.scope["extensions"] or {}), _EXTENSION: cast("dict[object, object]", self)}
-        await super().run_asgi()
+        extensions = {**(self.scope["extensions"] or {}), _EXTENSION: cast("dict[object, object]", self)}
+        self.scope["extensions"] = extensions
+        try:
+            await super().run_asgi()
+        finally:
+            del extensions[_EXTENSION]  # or scope and connection would refer to each other for ever
 
     def send(self, message: Message) -> Awaitable[None]:  # type: ignore[override]
         # uvicorn takes a handshake that was refused by a whole answer for one that was forgotten, and logs an error.

@@ -144,6 +144,7 @@ class HTTPConnection(HttpToolsProtocol):
             protocol.on_lost = self._leave
         else:
             self._leave()
+        self.parser = None  # type: ignore[assignment]  # or the two would refer to each other for ever
 
     def _leave(self) -> None:
         if self._timer is not None:

@@ -1,22 +1,29 @@
 """graphql-core's rules of validation, two of them in words or in time of our own."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from graphql import (
     SKIP,
     ArgumentNode,
+    DocumentNode,
     FieldNode,
     GraphQLError,
     GraphQLInputType,
+    GraphQLSchema,
     OperationDefinitionNode,
+    ParallelVisitor,
     SelectionSetNode,
+    TypeInfo,
+    TypeInfoVisitor,
     ValidationContext,
     ValidationRule,
     ValueNode,
     VariableDefinitionNode,
+    Visitor,
     print_ast,
     specified_rules,
+    visit,
 )
 from graphql.utilities.sort_value_node import sort_value_node
 from graphql.utilities.validate_input_value import validate_input_literal
@@ -92,4 +99,57 @@ _OURS: dict[Any, Any] = {
     OverlappingFieldsCanBeMergedRule: FieldsCanBeMerged,
     ValuesOfCorrectTypeRule: _NamedValues,
 }
-RULES = tuple(_OURS.get(rule, rule) for rule in specified_rules)
+_RULES = tuple(_OURS.get(rule, rule) for rule in specified_rules)
+
+
+class _Resting(Visitor):
+    """No rule: rests at every node."""
+
+    def __init__(self, rest: Callable[[], None]) -> None:
+        super().__init__()
+        self._rest = rest
+
+    def enter(self, *_: Any) -> None:
+        self._rest()
+
+
+class _Enough(Exception):
+    """There are as many mistakes as are told."""
+
+
+def mistakes(
+    schema: GraphQLSchema,
+    document: DocumentNode,
+    most: int,
+    rest: Callable[[], None],
+    *,
+    hide_suggestions: bool = False,
+) -> list[GraphQLError]:
+    """`most` of them at most, and then one that says so; `rest` is called at every node and every mistake.
+
+    As graphql.validate, whose visitors refer to each other in circles and to the document, so that all of it would be
+    left to the garbage collector.
+    """
+    found: list[GraphQLError] = []
+
+    def note(error: GraphQLError) -> None:
+        if len(found) == most:
+            raise _Enough
+        found.append(error)
+        rest()
+
+    types = TypeInfo(schema)
+    context = ValidationContext(schema, document, types, note, hide_suggestions)
+    rules = [_Resting(rest), *(rule(context) for rule in _RULES)]
+    together = ParallelVisitor(rules)
+    visitor = TypeInfoVisitor(types, together)
+    try:
+        visit(document, visitor)
+    except _Enough:
+        found.append(GraphQLError(f"There are more mistakes than these {most}"))
+    except RecursionError:
+        found.append(GraphQLError("The document is nested too deeply"))
+    finally:
+        for each in (*rules, together, visitor):
+            each.enter_leave_map.clear()
+    return found

@@ -1,6 +1,8 @@
 """Documents are parsed and validated once, and mistakes are told every time."""
 
 import asyncio
+import gc
+from contextlib import suppress
 
 import pytest
 from graphql import build_schema
@@ -59,6 +61,30 @@ async def test_others_are_answered_while_a_long_document_is_read():
     first, second, refused = await asyncio.gather(*reading, return_exceptions=True)
     assert first is second is documents.known(right)
     assert isinstance(refused, Refused)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("{ a " * 300, id="no document"),
+        pytest.param("{ " + "a " * 300 + "}", id="right"),
+        pytest.param("{ " + "b " * 300 + "}", id="too many mistakes"),
+        pytest.param("{ " + "...F " * 300 + "} fragment F on Query { b }", id="a fragment"),
+    ],
+)
+def test_reading_a_document_leaves_next_to_nothing_to_the_garbage_collector(text):
+    documents = Documents(ONE, Limits())
+    gc.collect()
+    gc.disable()
+    try:
+        with suppress(Refused):
+            documents.read(text)
+        documents = Documents(ONE, Limits())
+        left = gc.collect()
+    finally:
+        gc.enable()
+
+    assert left < 300
 
 
 def test_document_with_mistakes_is_not_kept():

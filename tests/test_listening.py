@@ -1,6 +1,7 @@
 """Connections of clients that are slow, greedy or speak no HTTP, over real sockets."""
 
 import asyncio
+import gc
 import socket
 
 import psutil
@@ -8,7 +9,9 @@ import pytest
 
 from bench.swarm import HANDSHAKE
 from gql.door import Door
+from gql.frames import Connection
 from gql.limits import Limits
+from gql.listening import HTTPConnection
 from gql.proxies import Proxies
 from tests.builders import MINUTE, NOON, a_candle
 from tests.gql_server import WAIT, an_app, connected, graphql_ws, running, said_to
@@ -37,6 +40,25 @@ async def test_a_request_that_does_not_come_whole_in_time_is_cut_off(db, feed, s
         answer = await said_to(address, *said)
 
     assert b"HTTP/1.1 408 Request Timeout" in answer
+
+
+async def test_connections_that_ended_are_not_left_to_the_garbage_collector(db, feed):
+    def alive() -> list[object]:
+        return [one for one in gc.get_objects() if type(one) in (HTTPConnection, Connection)]
+
+    gc.collect()
+    gc.disable()
+    try:
+        async with running(an_app(db, feed), limits=SOON, timeout_keep_alive=0.1) as address:
+            async with graphql_ws(address):
+                assert len(alive()) == 2
+            await said_to(address, POST + BODY)
+
+            async with asyncio.timeout(WAIT):
+                while alive():
+                    await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
 
 
 async def test_a_connection_without_a_next_request_is_closed_in_time(db, feed):
