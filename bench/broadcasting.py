@@ -23,12 +23,13 @@ from strawberry.asgi import GraphQL
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from bench.cores import pin
+from bench.roomy import ROOMY
 from candleql.server import settle
 from gql.admission import Gate
 from gql.app import create_app
 from gql.context import Context, Resources
+from gql.door import Door
 from gql.frames import Connection
-from gql.limits import Limits
 from gql.schema import schema
 from repos.domain import Candle, Origin, Series, Timeframe
 from repos.feed.hub import Feed
@@ -84,9 +85,9 @@ async def _raw(topics: int) -> None:
 async def _ours(topics: int, url: str, *, stock: bool) -> None:
     async with DatabaseOperations(url) as db, Feed(db) as feed:
         timeout = timedelta(minutes=1)
-        # The swarm answers no pings.
-        limits = Limits(ping_seconds=3_600, points_a_minute=0)
-        app: Starlette = create_app(db, feed, collected=(), bot_heartbeat_timeout=timeout, limits=limits)
+        app: Starlette = create_app(
+            db, feed, collected=(), bot_heartbeat_timeout=timeout, limits=ROOMY, door=Door(limits=ROOMY)
+        )
         if stock:
             view = _Stock(schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL])
             view.resources = Resources(db, feed, (), timeout, Gate(schema))

@@ -25,6 +25,7 @@ from bench.bare import bare_writes
 from bench.clocked import trade
 from bench.cores import pin
 from bench.database import a_database
+from bench.roomy import SETTINGS
 from bench.swarm import Swarm
 from bench.table import Row, head, line
 from repos.domain import Side, Trade, TradeRecord
@@ -127,7 +128,7 @@ async def _server(url: str, ws_url: str, symbols: list[str]) -> AsyncIterator[tu
             "0",
             "--config",
             str(config),
-            env=os.environ | settings,
+            env=os.environ | SETTINGS | settings,
             stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None

@@ -88,14 +88,15 @@ def _asgi(db: DatabaseOperations, feed: Feed, question: Question) -> Call:
     body = orjson.dumps({"query": question.query, "variables": question.variables[0]})
     scope = {
         "type": "http", "method": "POST", "path": "/graphql", "query_string": b"",
-        "headers": [(b"host", b"bench"), (b"content-type", b"application/json")],
+        "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
     }  # fmt: skip
 
     async def receive() -> Any:
         return {"type": "http.request", "body": body}
 
-    async def send(_: Any) -> None:
-        pass
+    async def send(message: Any) -> None:
+        if message.get("status", 200) != 200:
+            raise RuntimeError(f"the question was refused: {message}")
 
     return lambda: app(dict(scope), receive, send)
 

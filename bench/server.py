@@ -17,22 +17,17 @@ from bench.cores import pin
 from bench.database import SYMBOLS
 from bench.floor import floor
 from bench.plain import plain
+from bench.roomy import ROOMY
 from candleql.logs import configure_logs
 from candleql.server import settle
 from gql.app import create_app
 from gql.door import Door
 from gql.frames import Connection
-from gql.limits import Limits
 from gql.listening import Guests, HTTPConnection
 from gql.proxies import Proxies
 from repos.feed.hub import Feed
 from repos.feed.receiver import HOT_CANDLES
 from repos.operations import DatabaseOperations
-
-_ROOMY = Limits(
-    connections=100_000, connections_per_address=100_000, sockets=100_000, ping_seconds=3_600, points_a_minute=0
-)
-"""The load comes from one address, asks much, and answers no pings."""
 
 
 async def _serve(name: str, url: str) -> None:
@@ -48,11 +43,11 @@ async def _serve(name: str, url: str) -> None:
                 feed,
                 collected=(),
                 bot_heartbeat_timeout=timeout,
-                limits=_ROOMY,
+                limits=ROOMY,
                 show_path=True,
-                door=Door(limits=_ROOMY),
+                door=Door(limits=ROOMY),
             )
-            http = cast("type[asyncio.Protocol]", partial(HTTPConnection, Guests(_ROOMY, Proxies(()))))
+            http = cast("type[asyncio.Protocol]", partial(HTTPConnection, Guests(ROOMY, Proxies(()))))
             settle()
         elif name == "floor":
             app = floor(await stack.enter_async_context(asyncpg.create_pool(url, min_size=1, max_size=20)))
