@@ -87,7 +87,7 @@ def _asgi(db: DatabaseOperations, feed: Feed, question: Question) -> Call:
     app = create_app(db, feed, collected=(), bot_heartbeat_timeout=timedelta(minutes=1), limits=unlimited)
     body = orjson.dumps({"query": question.query, "variables": question.variables[0]})
     scope = {
-        "type": "http", "method": "POST", "path": "/graphql", "query_string": b"",
+        "type": "http", "method": "POST", "path": "/graphql", "query_string": b"", "client": ("127.0.0.1", 1),
         "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
     }  # fmt: skip
 

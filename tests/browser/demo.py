@@ -16,9 +16,10 @@ import httpx2
 class Demo:
     """Its data lie in `folder`, and its address stays the same from the first start on. `how` says what it serves."""
 
-    def __init__(self, folder: Path, how: str = "--demo") -> None:
+    def __init__(self, folder: Path, how: str, settings: dict[str, str]) -> None:
         self._folder = folder
         self._how = how
+        self._environment = os.environ | settings
         self._port = "0"
         self._process: asyncio.subprocess.Process | None = None
 
@@ -32,7 +33,7 @@ class Demo:
         with (self._folder / "log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "candleql", "serve", self._how, "--port", self._port, "--data-dir", data,
-                cwd=self._folder, env=os.environ, stdout=asyncio.subprocess.PIPE, stderr=log,
+                cwd=self._folder, env=self._environment, stdout=asyncio.subprocess.PIPE, stderr=log,
             )  # fmt: skip
         assert self._process.stdout is not None
         async with asyncio.timeout(60):
@@ -73,12 +74,12 @@ class Demo:
 
 
 @asynccontextmanager
-async def a_demo(how: str = "--demo") -> AsyncIterator[Demo]:
+async def a_demo(how: str = "--demo", **settings: str) -> AsyncIterator[Demo]:
     """One that answers, with data of its own, which is gone afterwards."""
     # Not tmp_path: under root the database's account can't enter that.
     folder = Path(tempfile.mkdtemp(prefix="candleql-"))
     folder.chmod(0o755)
-    demo = Demo(folder, how)
+    demo = Demo(folder, how, settings)
     try:
         await demo.start()
         yield demo
