@@ -49,7 +49,9 @@ class Accounts:
         Raises:
             limits.errors.ConfigurationError: There is no such storage, or what it needs is not installed.
         """
-        self._limiter = FixedWindowRateLimiter(storage_from_string(f"async+{storage}", wrap_exceptions=True))
+        # Of the libraries for Redis that it knows the one that is kept best; its own choice wants an old `packaging`.
+        place = storage_from_string(f"async+{storage}", wrap_exceptions=True, implementation="redispy")
+        self._limiter = FixedWindowRateLimiter(place)
         self._minute = RateLimitItemPerMinute(points_a_minute)
         self._block = max(points_a_minute // _BLOCKS, 1)
         self._accounts: dict[str, _Account] = {}
