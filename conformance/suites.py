@@ -9,6 +9,9 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
+
+import httpx2
 
 from conformance import protocol
 
@@ -16,6 +19,10 @@ HERE = Path(__file__).parent
 _ROOT = HERE.parent
 _CLIENTS = HERE / "clients"
 _PATIENCE = 90.0
+_POLL = 0.1
+_AT_ONCE = 3
+"""Suites that are tried at once: each waits now and then, and has a second to answer a ping."""
+_FIRST = {"query": '{ latestCandle(symbol: "BTC-USDT", timeframe: "5s") { close } }'}
 _ADDRESS = re.compile(r"answers at (\S+)")
 _SETTINGS = {
     # All small, so that what they promise is seen; clients have to do with it.
@@ -43,6 +50,14 @@ class Broken(Exception):
     """A suite fails; the text is what it said."""
 
 
+class Verdict(NamedTuple):
+    """What a suite says of a server."""
+
+    suite: str
+    passes: bool
+    said: str
+
+
 def installed() -> bool:
     """Whether `make graphql-clients` was here."""
     return (HERE / "node_modules" / ".installed").exists()
@@ -50,7 +65,7 @@ def installed() -> bool:
 
 @asynccontextmanager
 async def a_server() -> AsyncIterator[str]:
-    """The URL of a demo that runs meanwhile, with data of its own.
+    """The URL of a demo that runs meanwhile, with data of its own; of the market that is asked for it has a candle.
 
     Raises:
         Broken: It does not start.
@@ -69,6 +84,7 @@ async def a_server() -> AsyncIterator[str]:
             while not (found := _ADDRESS.search((await server.stdout.readline()).decode())):
                 if server.stdout.at_eof():
                     raise Broken(f"The server did not start: {(folder / 'log').read_text()}")
+            await _first_candle(found[1])
         yield found[1]
     finally:
         if server.returncode is None:
@@ -77,8 +93,31 @@ async def a_server() -> AsyncIterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def tried(suite: str, url: str) -> str:
-    """What a suite says of the server at `url`.
+async def _first_candle(url: str) -> None:
+    async with httpx2.AsyncClient() as client:
+        while True:
+            answer = await client.post(url, json=_FIRST)
+            if answer.json()["data"]["latestCandle"] is not None:
+                return
+            await asyncio.sleep(_POLL)
+
+
+async def verdicts(url: str) -> list[Verdict]:
+    """Those of all suites on the server at `url`, in their order."""
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def verdict(suite: str) -> Verdict:
+        async with turns:
+            try:
+                return Verdict(suite, True, await _tried(suite, url))
+            except Broken as broken:
+                return Verdict(suite, False, str(broken))
+
+    return await asyncio.gather(*map(verdict, SUITES))
+
+
+async def _tried(suite: str, url: str) -> str:
+    """What a suite that passes says.
 
     Raises:
         Broken: The server fails it.
