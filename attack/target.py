@@ -1,9 +1,11 @@
-"""What is attacked: `candleql serve --demo` in a process of its own, and a client that means well beside it.
+"""What is attacked: `candleql serve` in a process of its own, and a client that means well beside it.
 
-It does not collect: what it uses while nobody attacks is to be little, and always the same.
+It does not collect, and has what it tells from the start: what it uses while nobody attacks is to be little, and always
+the same.
 """
 
 import asyncio
+import logging
 import os
 import re
 import secrets
@@ -14,14 +16,23 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from statistics import quantiles
 
 import psutil
 
+from candleql.demo import BOTS
+from repos.domain import EPOCH, Candle, Timeframe
+from repos.embedded.server import EmbeddedPostgres
+from repos.operations import DatabaseOperations
+
 _STARTS_WITHIN = 60.0
 _SETTLED = 0.05
-"""Share of a core below which the demo has loaded its history."""
+"""Share of a core below which it has nothing left to do."""
+_ROWS = 1_440
+"""Candles of each timeframe, as many as a demo begins with."""
 _PATIENCE = ("REQUEST_TIMEOUT", "CONNECTION_INIT_TIMEOUT", "PING_INTERVAL")
 Span = tuple[float, float]
 """Of the monotonic clock."""
@@ -55,7 +66,7 @@ class Target:
         return float(self.process.memory_info().rss / 1e6)
 
     async def settle(self) -> None:
-        """Wait until the demo has loaded its history."""
+        """Wait until it is calm."""
         async with asyncio.timeout(_STARTS_WITHIN):
             await self.watch()
             while self.calm_cpu >= _SETTLED:
@@ -75,8 +86,7 @@ async def a_target(patience: float) -> AsyncIterator[Target]:
     log = folder.with_suffix(".log")
     with log.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "candleql", "serve", "--demo", "--no-collect", "--port", "0",
-            "--data-dir", str(folder),
+            sys.executable, "-m", "candleql", "serve", "--no-collect", "--port", "0", "--data-dir", str(folder),
             stdout=asyncio.subprocess.PIPE, stderr=errors,
             env=environment | dict.fromkeys(_PATIENCE, f"{patience:g}") | {"LOG_LEVEL": "error"},
         )  # fmt: skip
@@ -87,6 +97,7 @@ async def a_target(patience: float) -> AsyncIterator[Target]:
         found = re.search(r"http://(.+):(\d+)/graphql", line)
         if found is None:
             raise RuntimeError(f"the server did not start: {line}{log.read_text()}")
+        await _fill(folder)
         yield Target(found[1], int(found[2]), psutil.Process(process.pid), patience, log)
     finally:
         if process.returncode is None:
@@ -94,6 +105,21 @@ async def a_target(patience: float) -> AsyncIterator[Target]:
         await process.wait()
         shutil.rmtree(folder, ignore_errors=True)
         log.unlink()
+
+
+async def _fill(data_dir: Path) -> None:
+    # Of what it stores nothing is told here: python's own logger keeps to warnings.
+    async with DatabaseOperations(EmbeddedPostgres(data_dir), logger=logging.getLogger(__name__)) as db:
+        for timeframe in (Timeframe("5s"), Timeframe("1m")):
+            await db.market_data.upsert_candles([_candle(timeframe, number) for number in range(_ROWS)])
+        for bot in BOTS:
+            await db.bots.add(bot)
+
+
+def _candle(timeframe: Timeframe, number: int) -> Candle:
+    start = EPOCH + timedelta(days=20_000) + number * timeframe.length
+    low, high, volume = Decimal(60_000 + number), Decimal("60000.1") + number, Decimal("1.00000001")
+    return Candle("okx", "BTC-USDT", timeframe, low, high, low, high, volume, 3, start, timeframe.end(start))
 
 
 @dataclass

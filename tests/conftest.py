@@ -40,6 +40,12 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs of this test run without coverage, which slows them down: other tests reach all that they do."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
     """The URL of a server that runs while the tests do."""

@@ -26,7 +26,7 @@ from chaos.subscribers import CandleLog, HeardCandle, TradeLog
 from chaos.system import System, a_folder
 from tests.simulated import NOON
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unmeasured")]
 BTC = "BTC-USDT"
 UNTIL = NOON + 60_000
 LEDGER = Ledger(BTC, seed=7, rate=1.0)

@@ -23,7 +23,7 @@ from tests.gql_server import Socket, graphql_ws
 from tests.served import BTC, TRADES, read_out, serving
 from tests.test_restart import happened
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unmeasured")]
 
 BUFFER = 100
 SMALL_BUFFER = f"from collector.okx import collector\ncollector._WAITING = collector._BATCH = {BUFFER}"

@@ -24,7 +24,7 @@ from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
 from tests.trades import plain
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unmeasured")]
 
 BTC = "BTC-USDT"
 TIMEFRAMES = ("1s", "5s")
