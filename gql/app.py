@@ -17,9 +17,9 @@ from starlette.types import Receive, Scope, Send
 from gql.admission import Gate
 from gql.auth import Access, asking
 from gql.context import Resources
-from gql.door import Answered, Door, adding
+from gql.door import Door, adding
 from gql.errors import Refused
-from gql.http import json_response, response_of
+from gql.http import HTTPAnswer, json_response, response_of
 from gql.limits import Limits
 from gql.metrics import Metrics
 from gql.pages import ASSETS, DASHBOARD, asset
@@ -44,14 +44,14 @@ class App(Starlette):
             send = adding(send, added)
             if not is_measured:
                 receive = await self.door.measured(receive)
-            answer = self.graphql if scope["path"] == "/graphql" else super().__call__
+            inside = self.graphql if scope["path"] == "/graphql" else super().__call__
             if scope["type"] == "websocket":
                 with self.door.socket(scope):
-                    await answer(scope, receive, send)
+                    await inside(scope, receive, send)
             else:
-                await answer(scope, receive, send)
-        except Answered as answered:
-            await answered.response(scope, receive, adding(send, answered.added))
+                await inside(scope, receive, send)
+        except HTTPAnswer as answer:
+            await answer.response(scope, receive, send)
         except ClientDisconnect:
             pass
 

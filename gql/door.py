@@ -8,8 +8,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from gql.errors import BAD_USER_INPUT, FORBIDDEN, Refused
-from gql.http import Headers, refusal, response_of
+from gql.errors import FORBIDDEN, Refused
+from gql.http import Headers, HTTPAnswer, mistaken, refusal, response_of
 from gql.limits import Limits
 from gql.pages import ASSETS
 from gql.proxies import Proxies, counted_as
@@ -35,15 +35,6 @@ _PROBED = ("/healthz", "/readyz")
 """What an orchestrator asks by whatever address a replica has; they tell nothing that a foreign page could want."""
 _ENOUGH = 1_000
 """Hosts that are remembered as allowed: with wildcards and ports a client could make up any number."""
-
-
-class Answered(Exception):
-    """The door answers by itself, and nothing behind it is troubled."""
-
-    def __init__(self, response: Response, added: Headers = _ALWAYS) -> None:
-        super().__init__(response.status_code)
-        self.response = response
-        self.added = added
 
 
 class Door:
@@ -74,7 +65,7 @@ class Door:
         In `scope` the client is then whoever is behind the proxies.
 
         Raises:
-            Answered: The request stays outside.
+            HTTPAnswer: The request stays outside. The answer has all its headers.
         """
         headers = dict(scope["headers"])
         if len(headers) != len(scope["headers"]):
@@ -84,7 +75,7 @@ class Door:
             self._learn(host)
         scope["client"] = self._proxies.client_of(scope)
         if int(headers.get(b"content-length", 0)) > self._limits.body_bytes:
-            raise self._too_long()
+            raise _outside(self._too_long())
         is_measured = b"transfer-encoding" not in headers
         always = _OF_ASSETS if scope["path"].startswith(ASSETS) else _ALWAYS
         origin = headers.get(b"origin")
@@ -96,7 +87,7 @@ class Door:
         """`receive` for a body of unknown length, after it was read.
 
         Raises:
-            Answered: It is too long.
+            HTTPAnswer: It is too long.
             ClientDisconnect: The client went away before its end.
         """
         pieces, size, more = [], 0, True
@@ -121,26 +112,26 @@ class Door:
         """A websocket's stay.
 
         Raises:
-            Answered: Its address has too many.
+            HTTPAnswer: Its address has too many.
         """
         with ExitStack() as stay:
             try:
                 stay.enter_context(self._sockets.taken(counted_as(scope["client"])))
             except Refused as refused:
-                raise Answered(response_of(refused)) from refused
+                raise HTTPAnswer(response_of(refused)) from refused
             yield
 
     def _learn(self, host: bytes | None) -> None:
         """Remember an allowed host."""
         name = _name(host or b"")
         if not ("*" in self._exact or name in self._exact or f".{name}".endswith(self._domains)):
-            raise Answered(refusal(421, "This host is not served here; see ALLOWED_HOSTS", code=BAD_USER_INPUT))
+            raise _outside(mistaken(421, "This host is not served here; see ALLOWED_HOSTS"))
         if len(self._allowed) < _ENOUGH:
             self._allowed.add(host)
 
     def _cross_origin(self, scope: Scope, headers: dict[bytes, bytes], origin: bytes, always: Headers) -> Headers:
         if origin not in self._origins and b"*" not in self._origins:
-            raise Answered(refusal(403, "This origin is not allowed; see ALLOWED_ORIGINS", code=FORBIDDEN))
+            raise _outside(HTTPAnswer(refusal(403, "This origin is not allowed; see ALLOWED_ORIGINS", code=FORBIDDEN)))
         added = [
             *always,
             (b"access-control-allow-origin", origin),
@@ -148,14 +139,19 @@ class Door:
             (b"vary", b"Origin"),
         ]
         if scope.get("method") == "OPTIONS" and b"access-control-request-method" in headers:
-            raise Answered(Response(status_code=204, headers=_PREFLIGHT), added)
+            raise _outside(HTTPAnswer(Response(status_code=204, headers=_PREFLIGHT)), added)
         return added
 
-    def _too_long(self) -> Answered:
+    def _too_long(self) -> HTTPAnswer:
+        # Closed, or the rest of it would have to be read.
         text = f"The body is longer than {self._limits.body_bytes:,} bytes"
-        response = refusal(413, text, code=BAD_USER_INPUT)
-        response.headers["Connection"] = "close"  # or the rest of it would have to be read
-        return Answered(response)
+        return mistaken(413, text, {"Connection": "close"})
+
+
+def _outside(answer: HTTPAnswer, added: Headers = _ALWAYS) -> HTTPAnswer:
+    """An answer to what was not let in, so that nothing else will add these headers."""
+    answer.response.raw_headers.extend(added)
+    return answer
 
 
 def adding(send: Send, headers: Headers) -> Send:
@@ -179,4 +175,4 @@ def _name(host: bytes) -> str:
 def _refuse_twice(headers: Headers) -> None:
     names = Counter(name for name, _ in headers)
     if any(names[name] > 1 for name in _SINGLE):
-        raise Answered(refusal(400, "Host, Origin and Content-Length may come once only", code=BAD_USER_INPUT))
+        raise _outside(mistaken(400, "Host, Origin and Content-Length may come once only"))

@@ -38,12 +38,12 @@ _STATUS = {
 Headers = list[tuple[bytes, bytes]]
 
 
-class HTTPRefusal(Exception):
-    """The request is answered with this status, whatever the client reads; nothing was executed."""
+class HTTPAnswer(Exception):
+    """A request is answered with this response, whatever its client reads; nothing was executed."""
 
-    def __init__(self, status: HTTPStatus, message: str, **headers: str) -> None:
-        super().__init__(message)
-        self.response = refusal(status, message, headers, code=BAD_USER_INPUT)
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status_code)
+        self.response = response
 
 
 class Accepted(NamedTuple):
@@ -137,28 +137,28 @@ def posted(body: bytes) -> Request:
     """What the JSON of a POST asks.
 
     Raises:
-        HTTPRefusal: It is malformed.
+        HTTPAnswer: It is malformed.
     """
     try:
         return _decode(body)
     except (msgspec.ValidationError, RecursionError) as error:
         wrong = str(error) or "nested too deeply"
-        raise HTTPRefusal(HTTPStatus.BAD_REQUEST, f"The body is no GraphQL request: {wrong}") from error
+        raise mistaken(HTTPStatus.BAD_REQUEST, f"The body is no GraphQL request: {wrong}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise HTTPRefusal(HTTPStatus.BAD_REQUEST, "The body is not JSON") from error
+        raise mistaken(HTTPStatus.BAD_REQUEST, "The body is not JSON") from error
 
 
 def asked_in(query_string: bytes) -> Request:
     """What the URL of a GET asks; empty parameters count as missing.
 
     Raises:
-        HTTPRefusal: It is malformed.
+        HTTPAnswer: It is malformed.
     """
     try:
         given = dict(parse_qsl(query_string.decode(), errors="strict", max_num_fields=100))
         objects = {name: _decode_object(given[name]) for name in ("variables", "extensions") if name in given}
     except (ValueError, RecursionError) as error:  # msgspec's among them
-        raise HTTPRefusal(HTTPStatus.BAD_REQUEST, "variables and extensions must be JSON objects") from error
+        raise mistaken(HTTPStatus.BAD_REQUEST, "variables and extensions must be JSON objects") from error
     return Request(
         given.get("query"),
         given.get("operationName"),
@@ -166,6 +166,11 @@ def asked_in(query_string: bytes) -> Request:
         objects.get("extensions"),
         given.get("documentId"),
     )
+
+
+def mistaken(status: int, message: str, headers: Mapping[str, str] | None = None) -> HTTPAnswer:
+    """The answer to a request that its client made wrong."""
+    return HTTPAnswer(refusal(status, message, headers, code=BAD_USER_INPUT))
 
 
 def json_response(content: object, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:

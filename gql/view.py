@@ -23,11 +23,12 @@ from gql.http import (
     EVENTS,
     JSON,
     Accepted,
-    HTTPRefusal,
+    HTTPAnswer,
     asked_in,
     body_of,
     is_json,
     media_of,
+    mistaken,
     posted,
     refusal,
     send_result,
@@ -47,7 +48,10 @@ PATH_HEADER = b"x-candleql-path"
 
 
 class GraphQLView:
-    """An ASGI application. What is asked becomes a Request, is admitted, and is answered as its transport wants."""
+    """An ASGI application. What is asked becomes a Request, is admitted, and is answered as its transport wants.
+
+    Or it raises an HTTPAnswer, which gql.app sends, as it does for the door.
+    """
 
     def __init__(self, resources: Resources, access: Access, *, show_path: bool = False, graphiql: bool = True) -> None:
         self.resources = resources
@@ -65,10 +69,8 @@ class GraphQLView:
             return
         try:
             await self._answer(scope, receive, send)
-        except HTTPRefusal as refused:
-            await refused.response(scope, receive, send)
-        except ClientDisconnect:
-            pass
+        except (HTTPAnswer, ClientDisconnect):
+            raise
         except Exception as error:  # noqa: BLE001 -- the last place where it can be logged and masked
             await failed(error)(scope, receive, send)
 
@@ -79,11 +81,11 @@ class GraphQLView:
             return
         request = await _request(scope, receive, content_type)
         if request.is_empty:
-            raise HTTPRefusal(HTTPStatus.BAD_REQUEST, "The request has no query")
+            raise mistaken(HTTPStatus.BAD_REQUEST, "The request has no query")
         media_type = accepted.media_type
         if media_type is None:
             known = "application/graphql-response+json, application/json or text/event-stream"
-            raise HTTPRefusal(HTTPStatus.NOT_ACCEPTABLE, f"Answers are {known}")
+            raise mistaken(HTTPStatus.NOT_ACCEPTABLE, f"Answers are {known}")
         try:
             context = Context(self.resources, await self.access.caller(*asking(scope)))
             operation = await admitted(request, context)
@@ -121,19 +123,19 @@ class GraphQLView:
 async def _request(scope: Scope, receive: Receive, content_type: bytes | None) -> Request:
     if scope["method"] == "POST":
         if not is_json(content_type):
-            raise HTTPRefusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body must be application/json, in UTF-8")
+            raise mistaken(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body must be application/json, in UTF-8")
         return posted(await body_of(receive))
     if scope["method"] == "GET":
         return asked_in(scope["query_string"])
-    raise HTTPRefusal(HTTPStatus.METHOD_NOT_ALLOWED, "GraphQL is asked by POST or GET", allow="GET, POST")
+    raise mistaken(HTTPStatus.METHOD_NOT_ALLOWED, "GraphQL is asked by POST or GET", {"Allow": "GET, POST"})
 
 
 def _check_transport(operation: Admitted, method: str, accepted: Accepted) -> None:
     if operation.kind is OperationType.MUTATION and method == "GET":
-        raise HTTPRefusal(HTTPStatus.METHOD_NOT_ALLOWED, "A mutation wants a POST", allow="POST")
+        raise mistaken(HTTPStatus.METHOD_NOT_ALLOWED, "A mutation wants a POST", {"Allow": "POST"})
     if operation.kind is OperationType.SUBSCRIPTION and not accepted.events:
         where = "a websocket (graphql-transport-ws) or Accept: text/event-stream"
-        raise HTTPRefusal(HTTPStatus.NOT_ACCEPTABLE, f"A subscription wants {where}")
+        raise mistaken(HTTPStatus.NOT_ACCEPTABLE, f"A subscription wants {where}")
 
 
 async def _once(payload: bytes) -> AsyncGenerator[bytes, None]:

@@ -178,6 +178,7 @@ async def test_a_body_may_be_as_long_as_the_limit_and_no_longer(db, feed, chunke
     assert answers[0].json()["data"] == {"__typename": "Query"}
     assert told(answers[1]) == (413, "BAD_USER_INPUT")
     assert answers[1].headers["connection"] == "close"
+    assert answers[1].headers.get_list("x-content-type-options") == ["nosniff"]
 
 
 def replaced(head: bytes, header: str) -> bytes:
