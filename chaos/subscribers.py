@@ -49,18 +49,28 @@ class HeardCandle:
 
 
 @dataclass
-class CandleLog:
-    """What one subscriber of candles heard, in order."""
+class _Log:
+    """What one subscriber heard of a market, in order."""
 
     symbol: str
+    cursor: str | None = field(default=None, kw_only=True)
+    gaps: list[TimeRange] = field(default_factory=list, kw_only=True)
+
+    def _note(self, event: dict[str, Any]) -> None:
+        """What events of every kind have."""
+        self.cursor = event["cursor"]
+        if gap := event["gap"]:
+            self.gaps.append((datetime.fromisoformat(gap["start"]), datetime.fromisoformat(gap["end"])))
+
+
+@dataclass
+class CandleLog(_Log):
     timeframe: str
-    cursor: str | None = None
     first_revision: int | None = None
     """That of its first cursor: what was written later must be heard."""
     revision: int = -1
     """That of its last cursor."""
     heard: list[HeardCandle] = field(default_factory=list)
-    gaps: list[TimeRange] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -72,7 +82,7 @@ class CandleLog:
 
     def hear(self, data: dict[str, Any]) -> None:
         event = data["candles"]
-        self.cursor = event["cursor"]
+        self._note(event)
         self.revision = decoded("cursor", event["cursor"], LiveCursor).revision
         if self.first_revision is None:
             self.first_revision = self.revision
@@ -81,20 +91,14 @@ class CandleLog:
             prices = Prices._make([*numbers, candle["tradeCount"]])
             start = datetime.fromisoformat(candle["startTime"])
             self.heard.append(HeardCandle(event["kind"], self.revision, start, prices, candle["isFinal"]))
-        elif event["kind"] == "GAP":
-            self.gaps.append(_range(event["gap"]))
 
 
 @dataclass
-class TradeLog:
-    """What one subscriber of trades heard: ids in order."""
-
-    symbol: str
-    cursor: str | None = None
+class TradeLog(_Log):
     row: int = 0
     """That of its last cursor."""
     heard: list[int] = field(default_factory=list)
-    gaps: list[TimeRange] = field(default_factory=list)
+    """Ids of trades."""
 
     @property
     def name(self) -> str:
@@ -106,18 +110,12 @@ class TradeLog:
 
     def hear(self, data: dict[str, Any]) -> None:
         event = data["trades"]
-        self.cursor = event["cursor"]
+        self._note(event)
         self.row = decoded("cursor", event["cursor"], TapeCursor).id
         self.heard += [int(trade["tradeId"]) for trade in event["trades"]]
-        if event["gap"]:
-            self.gaps.append(_range(event["gap"]))
 
 
 Log = CandleLog | TradeLog
-
-
-def _range(gap: dict[str, str]) -> TimeRange:
-    return datetime.fromisoformat(gap["start"]), datetime.fromisoformat(gap["end"])
 
 
 async def subscribe(log: Log, url: str) -> None:
