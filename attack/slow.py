@@ -14,6 +14,8 @@ _BIG = '{ candles(symbol: "BTC-USDT", timeframe: "5s", last: 10000) { nodes { st
 _MANY = 20
 _DEAF = 5
 """Few, because each asks for dear pages: it is not their number that is to hurt."""
+_SLACK = 10.0
+"""Seconds that a busy server may be late with what its patience says."""
 _PINGS = 60.0
 """Seconds in which a websocket that answers no ping, because it is in the middle of a frame, is closed."""
 
@@ -29,7 +31,7 @@ async def half_sent(talker: Talker) -> tuple[list[str], int]:
         "half a handshake": _UPGRADE,
         "half a chunk": _HEAD.replace(b"Content-Length: 1000", b"Transfer-Encoding: chunked") + b"\r\nff\r\n{",
     }
-    limit = talker.target.patience + 2
+    limit = talker.target.patience + _SLACK
     lives = [(name, drops, words) for name, words in said.items() for drops in (False, True) for _ in range(_MANY)]
     ends = await asyncio.gather(*(_lasts(talker, words, limit, drops=drops) for _, drops, words in lives))
     late = {name for (name, _, _), lasted in zip(lives, ends, strict=True) if lasted >= limit}

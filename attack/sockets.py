@@ -136,7 +136,7 @@ async def many_operations(talker: Talker) -> tuple[list[str], int]:
     messages = (message({"id": str(n), "type": "subscribe", "payload": {"query": query}}) for n in range(1_000))
     try:
         socket.writer.writelines([message(INIT), *messages])
-        _, text = await socket.end(5)
+        _, text = await socket.end(10)
     finally:
         socket.writer.transport.abort()
     errors = text.count('"type":"error"') + text.count('"type": "error"')

@@ -20,7 +20,7 @@ from gql.listening import Guests, HTTPConnection
 from gql.proxies import Proxies
 from tests.builders import BTC_1M
 
-WAIT = 10.0
+WAIT = 30.0
 """Seconds after which a test gives up on a message."""
 
 

@@ -16,6 +16,8 @@ from collector.okx.simulator.server import Simulator
 
 NOON = 1_795_521_600_000
 """2026-11-24T12:00Z"""
+PATIENCE = 60.0
+"""Seconds after which what a test waits for will not come, however busy the machine is."""
 
 
 def an_exchange(now: int = NOON, **changes: Any) -> Simulator:
@@ -35,7 +37,7 @@ class Client:
         named = [{"channel": channel, "instId": inst_id} for channel, inst_id in args]
         await self.socket.send(json.dumps(more | {"op": op, "args": named}))
 
-    async def text(self, patience: float = 5) -> str:
+    async def text(self, patience: float = PATIENCE) -> str:
         async with asyncio.timeout(patience):
             text = await self.socket.recv()
         assert isinstance(text, str)

@@ -11,6 +11,7 @@ from collector.okx.protocol import Arg
 from collector.okx.simulator.server import Simulator
 from collector.okx.simulator.sockets import Connection
 from collector.okx.stream import OKXStream, StreamEvent
+from tests.simulated import PATIENCE
 
 ALL = Arg("trades-all", "BTC-USDT")
 ETHER = Arg("trades-all", "ETH-USDT")
@@ -26,7 +27,7 @@ def at_once() -> Iterator[float]:
 @asynccontextmanager
 async def following(url: str, *args: Arg) -> AsyncIterator[tuple[OKXStream, Events]]:
     stream = OKXStream(url, args, pace=Pace(), delays=at_once)
-    async with asyncio.timeout(10), aclosing(stream.events()) as events:
+    async with asyncio.timeout(PATIENCE), aclosing(stream.events()) as events:
         yield stream, events
 
 

@@ -15,7 +15,7 @@ from collector.okx.protocol import Notice, Pong, Refused, Subscribed, Trades
 from collector.okx.simulator.faults import Answer
 from collector.okx.simulator.server import Simulator
 from collector.okx.stream import Connected, Disconnected, OKXStream
-from tests.simulated import NOON, an_exchange
+from tests.simulated import NOON, PATIENCE, an_exchange
 from tests.streams import ALL, BUSINESS, ETHER, connection_of, following, the_next
 
 pytestmark = pytest.mark.anyio
@@ -323,7 +323,7 @@ async def test_cancelling_closes_the_connection(exchange):
 
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await connection.socket.wait_closed()
     assert connection.socket.close_code == 1000
 
@@ -349,7 +349,7 @@ async def test_waits_grow_until_a_connection_was_stable(exchange, monkeypatch):
 
     exchange.faults.refused = 1
     stream = OKXStream(exchange.ws_url + BUSINESS, [ALL], pace=Pace(), delays=counted)
-    async with asyncio.timeout(10), aclosing(stream.events()) as events:
+    async with asyncio.timeout(PATIENCE), aclosing(stream.events()) as events:
         await the_next(Connected, events)
         await the_next(Subscribed, events)
         monkeypatch.setattr(collector.okx.stream, "STABLE_AFTER", 0.0)

@@ -292,7 +292,7 @@ async def test_a_frame_that_is_too_long_closes_the_connection():
 
 
 async def test_a_silent_connection_is_closed_and_a_ping_keeps_it():
-    async with an_exchange(idle=0.3) as exchange, connected(exchange) as silent, connected(exchange) as pinging:
+    async with an_exchange(idle=1.0) as exchange, connected(exchange) as silent, connected(exchange) as pinging:
         closing = asyncio.create_task(silent.closing())
         while not closing.done():
             assert await pinging.is_quiet()
