@@ -34,6 +34,19 @@ _RESTART = "SELECT " + ", ".join(
     if column.identity is not None
 )
 
+# Of whole programs, which start, wait and end: what begins last would go on alone.
+_LONGEST = [
+    f"test_{name}.py"
+    for name in (
+        "example_clients", "attack", "conformance", "chaos", "outage", "restart", "cli", "cli_keys", "shutdown", "embedded"
+    )
+]  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:

@@ -17,6 +17,7 @@ from tests.browser.demo import Demo, a_demo
 
 pytestmark = [
     pytest.mark.anyio,
+    pytest.mark.usefixtures("unmeasured"),
     pytest.mark.skipif(not installed(), reason="the clients are missing: make graphql-clients installs them"),
 ]
 
