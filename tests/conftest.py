@@ -38,9 +38,10 @@ _RESTART = "SELECT " + ", ".join(
 _LONGEST = [
     f"test_{name}.py"
     for name in (
-        "example_clients", "attack", "conformance", "chaos", "outage", "restart", "cli", "cli_keys", "shutdown", "embedded"
+        *("example_clients", "attack", "conformance", "chaos", "outage", "restart"),
+        *("cli", "cli_keys", "shutdown", "embedded"),
     )
-]  # fmt: skip
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
