@@ -9,10 +9,12 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from repos.domain import Origin
-from tests.browser.stored import COUNT, MINUTE, NEWEST, a_gap, a_minute
+from tests.browser.stored import MINUTE, NEWEST, a_gap, a_minute
 
 pytestmark = pytest.mark.anyio
 
+FIRST_PAGE = 1_000
+"""Candles that are loaded to begin with."""
 SHADED = """() => {
     // The colour of --gap on --panel, in the light.
     const isShaded = (data, at) => [248, 238, 217].every((value, part) => Math.abs(data[at + part] - value) < 3)
@@ -131,6 +133,7 @@ async def test_history_that_loads_leaves_the_view_where_it_was(chart):
     await chart.mouse.move(box["x"] + 600, box["y"] + 300)
     await frame(chart)
     here = await read_before(chart)
+    assert 0 < here < FIRST_PAGE
 
     async with chart.expect_response(lambda response: "History" in (response.request.post_data or "")):
         let.set()
@@ -139,17 +142,24 @@ async def test_history_that_loads_leaves_the_view_where_it_was(chart):
         await chart.mouse.move(box["x"] + 600, box["y"] + 310)
     assert await read_before(chart) == here
 
-    for _ in range(30):
-        await chart.keyboard.press("PageUp")
-    await chart.mouse.move(box["x"] + 600, box["y"] + 300)
-    await frame(chart)
-    assert 1_000 < await read_before(chart) < COUNT
+    async with asyncio.timeout(20):
+        while await read_before(chart) <= FIRST_PAGE:
+            await chart.keyboard.press("PageUp")
+            await chart.mouse.move(box["x"] + 600, box["y"] + 300)
+            await frame(chart)
+
+
+async def shading(chart: Page, is_there: bool) -> None:
+    """Return when something is shaded, or nothing is."""
+    async with asyncio.timeout(20):
+        while (await chart.evaluate(SHADED) > 0) != is_there:
+            await frame(chart)
 
 
 async def test_a_gap_is_marked_until_it_is_recovered(chart, known):
     db = known[1]
     gap = a_gap(8, 5)
-    assert await chart.evaluate(SHADED) == 0
+    await shading(chart, is_there=False)
 
     await db.gaps.add(gap)
     await db.gaps.leave_open(gap, gap)
@@ -157,8 +167,7 @@ async def test_a_gap_is_marked_until_it_is_recovered(chart, known):
         await chart.keyboard.press("ArrowLeft")
     await expect(chart.locator("#legend")).to_contain_text("trades are missing here")
     await chart.keyboard.press("End")
-    await frame(chart)
-    assert await chart.evaluate(SHADED) > 1_000
+    await shading(chart, is_there=True)
 
     await db.market_data.upsert_candles(
         [a_minute(before, Origin.TRADES) for before in range(5, 9)], force_update=True
@@ -168,8 +177,7 @@ async def test_a_gap_is_marked_until_it_is_recovered(chart, known):
         await chart.keyboard.press("ArrowLeft")
     await expect(chart.locator("#legend")).to_contain_text("3 trades")
     await chart.keyboard.press("End")
-    await frame(chart)
-    assert await chart.evaluate(SHADED) == 0
+    await shading(chart, is_there=False)
 
 
 async def test_a_market_that_nothing_is_known_of_says_where_candles_come_from(still):
