@@ -25,7 +25,9 @@ class FeedHealth:
     last_message_at: datetime | None = shown("When the last message came; null before the first.")
     reconnects: int = shown("How often the connection was opened anew.")
     open_gaps: int = shown("Stretches of missing trades that are not recovered yet.")
-    lag_ms: float | None = shown("How far the last message was behind the exchange's clock, in milliseconds.")
+    lag_ms: float | None = shown(
+        "Milliseconds that the last live message was behind the exchange's clock; null before one."
+    )
 
 
 @strawberry.type(description="How news of writes reaches this process.")

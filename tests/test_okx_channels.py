@@ -1,3 +1,5 @@
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from collector.okx.channels import ARGS_PER_CONNECTION, BUSINESS, PUBLIC, Channels
@@ -62,3 +64,34 @@ def test_a_stalled_channel_is_not_connected_until_it_is_acknowledged_again():
     (again,) = channels.health({})
 
     assert (stalled.connected, again.connected, again.reconnects) == (False, True, 1)
+
+
+def test_the_lag_is_that_of_live_trades_not_of_the_old_one_that_a_subscription_begins_with():
+    channels = Channels(["BTC-USDT"], [DataType.TRADE])
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def lag_after(seconds: float) -> float | None:
+        channels.received(BUSINESS, ALL, now, now - timedelta(seconds=seconds))
+        (row,) = channels.health({})
+        assert row.last_message_at == now
+        return row.lag_ms
+
+    channels.connected(BUSINESS, ALL)
+    assert [lag_after(64), lag_after(0.02)] == [None, 20]
+
+    channels.disconnected(BUSINESS)
+    channels.connected(BUSINESS, ALL)
+    assert [lag_after(64), lag_after(0.03)] == [20, 30]
+
+
+def test_a_candle_tells_no_lag_because_its_time_is_its_opening():
+    channels = Channels(["BTC-USDT"], [DataType.CANDLE])
+    (candle,) = channels.args(BUSINESS)
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    channels.connected(BUSINESS, candle)
+
+    for _ in range(2):
+        channels.received(BUSINESS, candle, now, now - timedelta(seconds=59))
+
+    (row,) = channels.health({})
+    assert (row.last_message_at, row.lag_ms) == (now, None)

@@ -31,6 +31,8 @@ class Channel:
     last_message_at: datetime | None = None
     reconnects: int = -1
     lag_ms: float | None = None
+    is_live: bool = False
+    """Whether a message came since the exchange acknowledged it: the first one is of the past, however old."""
 
     def health(self, open_gaps: int) -> FeedHealth:
         reconnects = max(0, self.reconnects)
@@ -68,7 +70,7 @@ class Channels:
         """The exchange acknowledged `arg`."""
         channel = self._by_endpoint[endpoint].get(arg)
         if channel is not None:
-            channel.connected = True
+            channel.connected, channel.is_live = True, False
             channel.reconnects += 1
 
     def stalled(self, endpoint: str, arg: Arg) -> None:
@@ -80,11 +82,15 @@ class Channels:
             channel.connected = False
 
     def received(self, endpoint: str, arg: Arg, now: datetime, sent: datetime) -> None:
-        """A message came that the exchange made at `sent`."""
+        """A message came of what happened at `sent`."""
         channel = self._by_endpoint[endpoint].get(arg)
-        if channel is not None:
-            channel.last_message_at = now
+        if channel is None:
+            return
+        channel.last_message_at = now
+        # A candle's row has no other time than its opening.
+        if channel.is_live and arg.channel != _CHANNELS[DataType.CANDLE][1]:
             channel.lag_ms = (now - sent).total_seconds() * 1000
+        channel.is_live = True
 
     def refused(self, endpoint: str, arg: Arg) -> Arg | None:
         """The exchange refused `arg`: what to follow on PUBLIC instead, or None, and then it is not connected."""

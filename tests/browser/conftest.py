@@ -2,11 +2,15 @@
 
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from repos.operations import DatabaseOperations
 from tests.browser.demo import Demo, a_demo
+from tests.browser.stored import a_known_server
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -46,8 +50,30 @@ def complaints() -> list[str]:
 @pytest.fixture
 async def page(browser: Browser, demo: Demo, complaints: list[str]) -> AsyncIterator[Page]:
     """An empty page that never was at the demo; `page.goto("/")` goes there. At the end nothing is complained of."""
-    context = await browser.new_context(base_url=demo.url, viewport={"width": 1440, "height": 900})
-    own = (f"{demo.url}/", f"{demo.url.replace('http', 'ws')}/", "data:", "blob:")
+    async with a_page(browser, demo.url, complaints) as page:
+        yield page
+
+
+@pytest.fixture(scope="session")
+async def known(browser: Browser) -> AsyncIterator[tuple[Demo, DatabaseOperations]]:
+    """A server whose candles are known to the digit."""
+    async with a_known_server() as known:
+        yield known
+
+
+@pytest.fixture
+async def still(browser: Browser, known: tuple[Demo, DatabaseOperations], complaints: list[str]) -> AsyncIterator[Page]:
+    """An empty page for what is `known`, in New York: nothing moves by itself."""
+    async with a_page(browser, known[0].url, complaints, timezone_id="America/New_York") as page:
+        yield page
+
+
+@asynccontextmanager
+async def a_page(browser: Browser, url: str, complaints: list[str], **how: Any) -> AsyncIterator[Page]:
+    """An empty page of a server; at the end nothing is complained of. `how` says what the viewer is like."""
+    viewer: dict[str, Any] = {"viewport": {"width": 1440, "height": 900}} | how
+    context = await browser.new_context(base_url=url, **viewer)
+    own = (f"{url}/", f"{url.replace('http', 'ws')}/", "data:", "blob:")
 
     def asked(url: str) -> None:
         if not url.startswith(own):

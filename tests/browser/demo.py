@@ -12,6 +12,9 @@ from pathlib import Path
 
 import httpx2
 
+from repos.embedded.server import EmbeddedPostgres
+from repos.operations import DatabaseOperations
+
 
 class Demo:
     """Its data lie in `folder`, and its address stays the same from the first start on. `how` says what it serves."""
@@ -49,6 +52,17 @@ class Demo:
             while not (await http.post("/graphql", json=query)).json()["data"]["latestCandle"]:
                 await asyncio.sleep(0.1)
 
+    async def candles(self, since: str) -> list[dict[str, object]]:
+        """The candles of 5 seconds of BTC-USDT that began since then and are stored, as the dashboard asks for them."""
+        query = """query($since: DateTime!) {
+            candles(symbol: "BTC-USDT", timeframe: "5s", start: $since) {
+                nodes { startTime open high low close volume tradeCount origin isFinal } } }"""
+        asked = {"query": query, "variables": {"since": since}}
+        async with httpx2.AsyncClient(base_url=self.url, timeout=60) as http:
+            answer = (await http.post("/graphql", json=asked)).json()
+        nodes: list[dict[str, object]] = answer["data"]["candles"]["nodes"]
+        return nodes
+
     async def key(self, role: str) -> str:
         """One that is made now. The server hears of it within 5 s, and from then on wants one."""
         process = await asyncio.create_subprocess_exec(
@@ -59,6 +73,10 @@ class Demo:
         found = re.search(r"cql_\S+", said)
         assert found, said
         return found[0]
+
+    def database(self) -> DatabaseOperations:
+        """What it serves, for whoever writes beside it."""
+        return DatabaseOperations(EmbeddedPostgres(self._folder / "data"))
 
     async def kill(self) -> None:
         """As a power cut would. Its database is left running, for the next start to adopt."""

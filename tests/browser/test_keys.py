@@ -8,15 +8,25 @@ from tests.browser.demo import a_demo
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_key_is_asked_for_and_kept_in_the_tab_alone(browser):
-    async with a_demo("--no-collect") as server, await browser.new_context() as context:
+@pytest.fixture(scope="module")
+async def guarded(browser):
+    """A server that wants a key, and the keys of a trader and a viewer."""
+    async with a_demo("--no-collect") as server:
+        yield server, {role: await server.key(role) for role in ("trader", "viewer")}
+
+
+async def enter(page, key):
+    await page.get_by_role("dialog", name="API key").get_by_label("Key").fill(key)
+    await page.keyboard.press("Enter")
+
+
+async def test_a_key_is_asked_for_and_kept_in_the_tab_alone(browser, guarded):
+    server, keys = guarded
+    async with await browser.new_context() as context:
         page = await context.new_page()
         await page.goto(server.url)
-        await expect(page.locator("#bots")).to_contain_text("No bots")
 
-        key = await server.key("trader")
-        await page.get_by_role("dialog", name="API key").get_by_label("Key").fill(key)
-        await page.keyboard.press("Enter")
+        await enter(page, keys["trader"])
         await page.get_by_role("button", name="New bot").click()
 
         await expect(page.get_by_role("dialog", name="New bot")).to_be_visible()
@@ -26,13 +36,12 @@ async def test_a_key_is_asked_for_and_kept_in_the_tab_alone(browser):
         await expect(other.get_by_role("dialog", name="API key")).to_be_visible()
 
 
-async def test_what_a_key_may_not_do_is_said(browser):
-    async with a_demo("--no-collect") as server, await browser.new_context() as context:
-        key = await server.key("viewer")
+async def test_what_a_key_may_not_do_is_said(browser, guarded):
+    server, keys = guarded
+    async with await browser.new_context() as context:
         page = await context.new_page()
         await page.goto(server.url)
-        await page.get_by_role("dialog", name="API key").get_by_label("Key").fill(key)
-        await page.keyboard.press("Enter")
+        await enter(page, keys["viewer"])
         await page.get_by_role("button", name="New bot").click()
         for label in ("Strategy", "Market", "Timeframe"):
             await page.get_by_role("dialog").get_by_label(label).fill("1m")

@@ -9,6 +9,7 @@ import {
   type UTCTimestamp,
 } from 'lightweight-charts'
 import type { Bar, Candles } from './candles'
+import { printed } from './decimal'
 import { onceAFrame } from './dom'
 import { WallClockScale } from './scale'
 
@@ -149,7 +150,7 @@ export class Chart {
       priceFormat: {
         type: 'custom',
         minMove: 10 ** -this.digits,
-        formatter: (price: number) => price.toFixed(this.digits),
+        formatter: (price: number) => printed(price.toFixed(this.digits), this.digits),
       },
     })
     this.chart.subscribeCrosshairMove(({ time }) => this.point(time as number | undefined))

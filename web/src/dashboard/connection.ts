@@ -53,7 +53,7 @@ async function post<Data>(query: string, variables: unknown): Promise<Answer<Dat
     const response = await fetch(ENDPOINT, { method: 'POST', headers, body: JSON.stringify({ query, variables }) })
     return (await response.json()) as Answer<Data>
   } catch {
-    throw new Refusal('UNREACHABLE', ['The server does not answer: is candleql running'])
+    throw new Refusal('UNREACHABLE', ['The server does not answer: start it with “candleql serve”'])
   }
 }
 

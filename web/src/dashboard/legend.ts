@@ -52,6 +52,7 @@ export class Legend {
       values[at]!.textContent = exact ? printed(exact[name], name === 'volume' ? 0 : this.digits) : isThere ? '…' : '–'
     })
     place.classList.toggle('down', exact !== undefined && Number(exact.close) < Number(exact.open))
+    note.className = candles.missing.has(time) ? 'warn' : 'quiet'
     if (candles.missing.has(time)) note.textContent = 'trades are missing here'
     else if (!exact) note.textContent = ''
     else if (!exact.isFinal) note.textContent = 'forming'

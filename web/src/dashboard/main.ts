@@ -9,10 +9,10 @@ import { openPicker, showChoice } from './picker'
 import { redraw, say, show } from './screen'
 import { drawTape, showTape } from './tape'
 import { useTheme } from './theme'
-import { markWatched, redrawWatched, startWatching } from './watch'
+import { markWatched, redrawWatched, watchMarkets } from './watch'
 import { isUtc, useUtc, zoneName } from './zone'
 
-const REFRESH = 60_000 // Milliseconds between two looks at what there is.
+const REFRESH = 15_000 // Milliseconds between two looks at what there is.
 const AGAIN = 3000 // Milliseconds until the server is asked again for what there is.
 
 function showChosen(): void {
@@ -21,7 +21,7 @@ function showChosen(): void {
   showChoice(choice)
   show(choice)
   showTape(choice, digitsAt(choice) ?? 0)
-  markWatched(choice)
+  markWatched()
 }
 
 async function start(): Promise<void> {
@@ -38,12 +38,12 @@ async function start(): Promise<void> {
     setTimeout(() => void start(), AGAIN)
     return
   }
-  startWatching()
+  watchMarkets()
   onChoice(showChosen)
   if (chosen()) showChosen()
   else choose(first)
   // A collector that starts later brings new markets, and steps of prices.
-  setInterval(() => void loadMarkets().catch(() => {}), REFRESH)
+  setInterval(() => void loadMarkets().then(watchMarkets, () => {}), REFRESH)
 }
 
 function showZone(): void {

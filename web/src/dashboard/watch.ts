@@ -28,18 +28,25 @@ const keyOf = ({ exchange, symbol }: { exchange: string; symbol: string }): stri
 const rows = new Map<string, Row>()
 const changed = new Set<Row>()
 
-export function startWatching(): void {
-  for (const market of symbols().filter((market) => market.isCollected).slice(0, WATCHED)) rows.set(keyOf(market), rowOf(market))
-  list.replaceChildren(...[...rows.values()].map(({ button }) => element('li', {}, button)))
-  arrows(list, 'button')
-  if (!rows.size) list.replaceChildren(element('li', { class: 'message' }, 'Nothing is collected. Name pairs in okx_config.json.'))
-  else follow(WatchEvents, { series: [...rows.values()].map(({ choice }) => choice) }, ({ watchCandles: { candle } }) => hear(candle))
+let stop = () => {}
+
+/** List what is collected by now; call it again when there may be more. */
+export function watchMarkets(): void {
+  const found = symbols().filter((market) => market.isCollected && !rows.has(keyOf(market))).slice(0, WATCHED - rows.size)
+  if (found.length) {
+    for (const market of found) rows.set(keyOf(market), rowOf(market))
+    list.replaceChildren(...[...rows.values()].map(({ button }) => element('li', {}, button)))
+    stop()
+    stop = follow(WatchEvents, { series: [...rows.values()].map(({ choice }) => choice) }, ({ watchCandles: { candle } }) => hear(candle))
+    markWatched()
+  } else if (!rows.size) list.replaceChildren(element('li', { class: 'message' }, 'Nothing is collected. Name pairs in okx_config.json.'))
   void loadLines()
 }
 
 /** Mark the market that is shown. */
-export function markWatched(choice: Choice): void {
-  for (const [key, { button }] of rows) button.setAttribute('aria-current', String(key === keyOf(choice)))
+export function markWatched(): void {
+  const shown = chosen()
+  for (const [key, { button }] of rows) button.setAttribute('aria-current', String(shown !== null && key === keyOf(shown)))
 }
 
 /** Draw every line anew, in other colours. */
@@ -60,8 +67,15 @@ function rowOf(market: Market): Row {
   return { choice, button, price, change, line, prices: new Map(), last: '' }
 }
 
+/** Whether its line goes back a day: a history may be loaded only just now. */
+function isWhole({ prices, choice }: Row): boolean {
+  const oldest = Math.min(...prices.keys())
+  return oldest < Date.now() - (DAY - 2 * secondsOf(choice.timeframe)) * 1000
+}
+
 async function loadLines(): Promise<void> {
   for (const row of rows.values()) {
+    if (isWhole(row)) continue
     const last = Math.min(POINTS, Math.ceil(DAY / secondsOf(row.choice.timeframe)))
     const { candleSeries } = await ask(History, { ...row.choice, last }).catch(() => ({ candleSeries: null }))
     candleSeries?.time.forEach((time, at) => {
@@ -80,6 +94,8 @@ function hear(candle: { exchange: string; symbol: string; startTime: string; clo
   changed.add(row)
   draw()
 }
+
+arrows(list, 'button')
 
 const draw = onceAFrame(() => {
   const style = getComputedStyle(document.documentElement)
