@@ -1,25 +1,15 @@
 """What operations pass before they run, over every transport: names, cost, rate, trusted documents, time."""
 
-import asyncio
 import json
 from hashlib import sha256
 
 import httpx2
 import pytest
-import sqlalchemy as sa
 import structlog
 from limits.errors import ConfigurationError, StorageError
 
-from gql.deadline import Deadline, Late
-from gql.errors import Refused
 from gql.limits import Limits
 from gql.rate import Accounts, Exhausted
-from gql.request import Request
-from gql.trusted import MOST, TrustedDocuments
-from repos.base import translated
-from repos.errors import DatabaseTooSlow
-from repos.hot import Hot
-from repos.operations import DatabaseOperations
 from tests.gql_server import WAIT, Client, an_app, graphql_ws, running
 
 pytestmark = pytest.mark.anyio
@@ -191,143 +181,6 @@ async def test_an_operation_must_be_named_where_there_is_a_choice(db, feed, quer
         assert told in error["message"]
 
 
-async def test_a_query_is_registered_by_its_hash_and_then_asked_for_by_it_alone(client):
-    unknown = await posted(client, persisted(ASKED, query=False))
-    registered = await posted(client, persisted(ASKED))
-    known = await posted(client, persisted(ASKED, query=False))
-    extensions = json.dumps(persisted(ASKED)["extensions"])
-    got = await client.http.get("/graphql", params={"extensions": extensions})
-
-    assert (code(unknown), unknown["errors"][0]["message"]) == ("PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound")
-    assert registered["data"] == known["data"] == got.json()["data"] == {"bot": None}
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        pytest.param(persisted("{ other }") | {"query": ASKED}, id="the hash of another"),
-        pytest.param({"extensions": {"persistedQuery": {"version": 2, "sha256Hash": "x"}}}, id="another version"),
-        pytest.param({"extensions": {"persistedQuery": {"version": 1, "sha256Hash": 7}}}, id="no hash"),
-        pytest.param({"extensions": {"persistedQuery": "x"}}, id="no object"),
-    ],
-)
-async def test_a_wrong_persisted_query_is_refused(client, body):
-    assert code(await posted(client, body)) == "BAD_USER_INPUT"
-
-
-def test_registered_queries_are_bounded_and_the_least_asked_is_forgotten():
-    trusted = TrustedDocuments()
-
-    def body(number, *, query):
-        return Request(**persisted(f"{{ a{number} }}", query=query))
-
-    for number in range(MOST):
-        trusted.text_of(body(number, query=True))
-    trusted.text_of(body(0, query=False))
-
-    trusted.text_of(body(MOST, query=True))
-
-    assert trusted.text_of(body(0, query=False)) == "{ a0 }"
-    with pytest.raises(Refused):
-        trusted.text_of(body(1, query=False))
-
-
-async def test_documents_of_the_manifest_are_asked_for_by_their_hash_over_every_transport(db, feed):
-    app = an_app(db, feed, trusted=TrustedDocuments({hashed(ASKED): ASKED}))
-    name = f"sha256:{hashed(ASKED)}"
-    async with running(app) as address, graphql_ws(address) as socket, httpx2.AsyncClient(timeout=WAIT) as http:
-        url = f"http://{address}/graphql"
-        answers = [
-            (await http.post(url, json={"documentId": name})).json(),
-            (await http.get(url, params={"documentId": name})).json(),
-            (await http.post(url, json=persisted(ASKED, query=False))).json(),
-            (await http.post(url, json={"documentId": f"sha256:{'0' * 64}"})).json(),
-        ]
-        await socket.send(id="1", type="subscribe", payload={"documentId": name})
-        event = await socket.event()
-
-    assert [answer.get("data") for answer in answers] == [{"bot": None}] * 3 + [None]
-    assert code(answers[3]) == "PERSISTED_QUERY_NOT_FOUND"
-    assert event == {"bot": None}
-
-
-async def test_only_trusted_documents_are_answered_where_so_it_is_set(db, feed):
-    trusted = TrustedDocuments({f"sha256:{hashed(ASKED)}": ASKED}, only=True)
-    async with Client(an_app(db, feed, trusted=trusted)) as client:
-        whole = await client.post(ASKED)
-        other = await client.http.post("/graphql", json={"query": "{ __typename }"})
-        registering = await posted(client, persisted("{ __typename }"))
-
-    assert whole["data"] == {"bot": None}
-    assert (other.status_code, code(other.json()), code(registering)) == (403, "FORBIDDEN", "FORBIDDEN")
-
-
-def test_a_manifest_with_a_wrong_hash_is_refused():
-    with pytest.raises(ValueError, match="is not the SHA-256"):
-        TrustedDocuments({"0" * 64: ASKED})
-
-
-async def test_an_operation_that_takes_too_long_is_ended_and_told(db, feed, monkeypatch):
-    ended = []
-
-    async def never(*_):
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.append(True)
-
-    monkeypatch.setattr(db.bots, "get_by_id", never)
-    monkeypatch.setattr(db.bots, "delete", never)
-    changing = 'mutation { deleteBot(id: "1") { deleted } }'
-    app = an_app(db, feed, limits=Limits(seconds=0.05))
-    async with running(app) as address, graphql_ws(address) as socket, Client(app) as client:
-        answers = [await client.post(ASKED), await client.post(changing)]
-        messages = []
-        for query in (ASKED, changing):
-            await socket.subscribe(query)
-            messages.append(await socket.receive())
-
-    for answer in answers:
-        assert code(answer) == "DATABASE_UNAVAILABLE"
-        assert "0.05 s" in answer["errors"][0]["message"]
-    assert [(message["type"], code({"errors": message["payload"]})) for message in messages] == [
-        ("error", "DATABASE_UNAVAILABLE")
-    ] * 2
-    assert len(ended) == 4
-
-
-async def test_a_deadline_ends_what_is_late_and_nothing_else():
-    deadline = Deadline(0.05)
-    never = asyncio.Event()
-
-    async def kept(work):
-        return await deadline.kept(work)
-
-    async def quick():
-        return 1
-
-    late = asyncio.create_task(kept(never.wait()))
-    cancelled = asyncio.create_task(kept(never.wait()))
-    await asyncio.sleep(0)
-    results = [await kept(quick()) for _ in range(3)]
-    cancelled.cancel()
-
-    with pytest.raises(asyncio.CancelledError):
-        await cancelled
-    with pytest.raises(Late):
-        await late
-    assert results == [1, 1, 1]
-
-
-async def test_a_statement_that_reads_too_long_is_cancelled_by_the_database(database_url, db):
-
-    async with DatabaseOperations(database_url, read_timeout=0.05) as hasty:
-        with pytest.raises(Exception, match="statement timeout") as caught:
-            await hasty._wire.fetch(Hot(sa.select(sa.func.pg_sleep(10))), {})
-
-    assert isinstance(translated("reading", caught.value), DatabaseTooSlow)
-
-
 HOSTILE = ["\0", "a\0b", "\x07", "\ud800", "x" * 100_000, "' OR 1=1 --", "", "\u202e", "\n"]
 STRINGS = [
     "query ($x: String!) { candles(symbol: $x, timeframe: \"1m\") { nodes { open } } }",
@@ -421,21 +274,3 @@ async def test_a_storage_that_does_not_answer_holds_nobody_up(monkeypatch):
 
     assert remaining == [0, 0, 0]
     assert [entry["log_level"] for entry in logs] == ["error"] * 3
-
-
-async def test_what_the_deadline_ends_ends_in_the_database_too(db, feed, monkeypatch):
-    running = sa.text("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(600%'")
-
-    async def slow(_):
-        async with db.engine.connect() as connection:
-            await connection.execute(sa.text("SELECT pg_sleep(600 + 1)"))
-
-    monkeypatch.setattr(db.bots, "get_by_id", slow)
-    async with Client(an_app(db, feed, limits=Limits(seconds=0.2))) as client:
-        answer = await client.post(ASKED)
-
-    async with db.engine.connect() as connection, asyncio.timeout(WAIT):
-        await connection.execution_options(isolation_level="AUTOCOMMIT")  # each statement sees what goes on now
-        while (await connection.execute(running)).scalar_one() > 1:  # this statement is one of them
-            await asyncio.sleep(0)
-    assert code(answer) == "DATABASE_UNAVAILABLE"
