@@ -16,10 +16,12 @@ install: $(RUNTIME)
 demo: $(RUNTIME)
 	$(BIN)/candleql serve --demo
 
+# The browser has its turn when the others are done: with a demo and its database it wants the machine for itself.
 test: $(DEV) $(OKX_CLIENTS) $(GRAPHQL_CLIENTS)
 	$(BIN)/coverage run -m pytest -n logical --dist worksteal --ignore tests/browser $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+	$(BIN)/pytest --quiet tests/browser
 
 # The specifications and the clients that people use, against a running server: a line for each.
 conformance: $(DEV) $(GRAPHQL_CLIENTS)
@@ -56,7 +58,7 @@ web-check: $(WEB)
 	$(NPM) web run build -- --outDir ../build/web --logLevel error
 	diff -r build/web gql/static
 
-# What people see, in a real browser: Debian's Chromium. `make test` leaves these out.
+# What people see, in a real browser: Debian's Chromium. `make test` goes on without one, and says so.
 browser: $(DEV) $(WEB)
 	@command -v chromium >/dev/null || { echo 'There is no chromium: apt-get install chromium'; exit 1; }
 	$(BIN)/pytest tests/browser $(PYTEST_ARGS)

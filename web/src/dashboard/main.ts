@@ -32,13 +32,13 @@ async function start(): Promise<void> {
     setTimeout(() => void start(), AGAIN)
     return
   }
+  watchMarkets()
   const first = chosen() ?? firstChoice()
   if (!first) {
     say('Nothing is stored or collected yet. Name pairs in okx_config.json and start “candleql collect”.')
     setTimeout(() => void start(), AGAIN)
     return
   }
-  watchMarkets()
   onChoice(showChosen)
   if (chosen()) showChosen()
   else choose(first)
