@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from conformance.suites import installed
@@ -25,11 +24,6 @@ ROOT = Path(__file__).parent.parent
 PYTHON = ROOT / ".venv-conformance" / "bin" / "python"
 # Beside the libraries that it wants, and as far from schema.graphql as where it comes from.
 TYPESCRIPT = ROOT / "conformance" / "example"
-STORED = """
-query ($start: DateTime!, $end: DateTime!) {
-  candles(symbol: "BTC-USDT", timeframe: "5s", start: $start, end: $end, last: 1000) { nodes { startTime isFinal } }
-}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +83,8 @@ async def shown(lines: AsyncIterator[list[str]], kind: str, after: str = "", tol
 
 async def stored(demo: Demo, start: str, end: str) -> set[str]:
     """Starts of the closed candles that the server has of a time."""
-    async with httpx2.AsyncClient(timeout=60) as http:
-        asked = {"query": STORED, "variables": {"start": start, "end": end}}
-        answer = (await http.post(f"{demo.url}/graphql", json=asked)).json()
-    return {candle["startTime"] for candle in answer["data"]["candles"]["nodes"] if candle["isFinal"]}
+    candles = await demo.candles(start)
+    return {str(candle["startTime"]) for candle in candles if candle["isFinal"] and str(candle["startTime"]) < end}
 
 
 @asynccontextmanager

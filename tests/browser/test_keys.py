@@ -15,18 +15,19 @@ async def guarded(browser):
         yield server, {role: await server.key(role) for role in ("trader", "viewer")}
 
 
-async def enter(page, key):
+async def arrived(context, server, key):
+    """A page of the dashboard, in which the key that was asked for is entered."""
+    page = await context.new_page()
+    await page.goto(server.url)
     await page.get_by_role("dialog", name="API key").get_by_label("Key").fill(key)
     await page.keyboard.press("Enter")
+    return page
 
 
 async def test_a_key_is_asked_for_and_kept_in_the_tab_alone(browser, guarded):
     server, keys = guarded
     async with await browser.new_context() as context:
-        page = await context.new_page()
-        await page.goto(server.url)
-
-        await enter(page, keys["trader"])
+        page = await arrived(context, server, keys["trader"])
         await page.get_by_role("button", name="New bot").click()
 
         await expect(page.get_by_role("dialog", name="New bot")).to_be_visible()
@@ -39,9 +40,7 @@ async def test_a_key_is_asked_for_and_kept_in_the_tab_alone(browser, guarded):
 async def test_what_a_key_may_not_do_is_said(browser, guarded):
     server, keys = guarded
     async with await browser.new_context() as context:
-        page = await context.new_page()
-        await page.goto(server.url)
-        await enter(page, keys["viewer"])
+        page = await arrived(context, server, keys["viewer"])
         await page.get_by_role("button", name="New bot").click()
         for label in ("Strategy", "Market", "Timeframe"):
             await page.get_by_role("dialog").get_by_label(label).fill("1m")
