@@ -4,6 +4,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.demo import a_demo
+from tests.browser.test_dashboard import create_bot
 
 pytestmark = pytest.mark.anyio
 
@@ -41,10 +42,6 @@ async def test_what_a_key_may_not_do_is_said(browser, guarded):
     server, keys = guarded
     async with await browser.new_context() as context:
         page = await arrived(context, server, keys["viewer"])
-        await page.get_by_role("button", name="New bot").click()
-        for label in ("Strategy", "Market", "Timeframe"):
-            await page.get_by_role("dialog").get_by_label(label).fill("1m")
-        await page.get_by_role("dialog").get_by_label("Name", exact=True).fill("x")
-        await page.get_by_role("button", name="Save").click()
+        await create_bot(page, "x", "1")
 
         await expect(page.locator("#bot-error")).to_contain_text("A viewer may not")
