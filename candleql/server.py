@@ -157,6 +157,7 @@ async def serve(
                 trusted=trusted,
                 rate_storage=settings.rate_limit_storage,
                 metrics=[CollectorMetrics(made)] if made else (),
+                waiting_since=lambda: min((one.waiting_since for one in made if one.waiting_since), default=None),
                 access=access,
                 door=_door(settings, host, proxies),
                 graphiql=settings.graphiql,

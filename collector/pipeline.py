@@ -11,8 +11,10 @@ import structlog
 from collector.candles import Bucket
 from collector.tracker import Live, Tracker
 from repos.domain import EPOCH, Candle, InvalidValue, Series, Timeframe, Trade, TradeRecord
+from repos.errors import DataRefused
 from repos.feed.news import FormingNews
 from repos.operations import DatabaseOperations
+from repos.refused import store_rest
 
 LATENESS = timedelta(seconds=2)
 """In a quiet market the clock ends a candle this long after its end: trades on their way still count."""
@@ -55,6 +57,7 @@ class Pipeline:
         `announce` tells forming candles; `clock` gives the seconds that pace it.
         """
         self.candles_written = 0
+        self.malformed = 0
         self._db = db
         self._timeframes = timeframes
         self._live = live
@@ -69,17 +72,25 @@ class Pipeline:
     async def add(self, records: Sequence[TradeRecord]) -> list[Trade]:
         """Store trades, in any order, fold them, and store the candles that ended; the trades that are new.
 
+        A trade that the database refuses is counted in `malformed`, logged and left out.
+
         Raises:
             DatabaseOperationError: The database failed. Adding the same records again is right.
         """
         async with self._lock:
             given: dict[tuple[str, str], dict[tuple[int, int], Trade]] = {}
-            for trade, _ in records:
-                given.setdefault((trade.exchange, trade.symbol), {})[trade.trade_id, trade.first_id] = trade
-            for key in given:
-                if key not in self._trackers:
-                    self._trackers[key] = await self._open(*key)
-            stored = await self._db.tape.insert(records)
+            stored: list[Trade] = []
+
+            async def store(batch: Sequence[TradeRecord]) -> None:
+                keys = dict.fromkeys((trade.exchange, trade.symbol) for trade, _ in batch)
+                for key in keys:
+                    if key not in self._trackers:
+                        self._trackers[key] = await self._open(*key)
+                stored.extend(await self._db.tape.insert(batch))
+                for trade, _ in batch:
+                    given.setdefault((trade.exchange, trade.symbol), {})[trade.trade_id, trade.first_id] = trade
+
+            await store_rest(records, store, self._refused)
             for trade in stored:
                 given[trade.exchange, trade.symbol][trade.trade_id, trade.first_id] = trade
             for key, trades in given.items():
@@ -151,6 +162,10 @@ class Pipeline:
             if bucket.series == series:
                 return _candle(bucket, is_final=False)
         return None
+
+    def _refused(self, record: TradeRecord, error: DataRefused) -> None:
+        self.malformed += 1
+        log.warning("Malformed trade, the database refuses it", reason=str(error), text=record.raw)
 
     async def _open(self, exchange: str, symbol: str) -> Tracker:
         timeframes = self._timeframes(symbol)

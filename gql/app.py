@@ -3,8 +3,8 @@
 GraphQL over HTTP, server-sent events and websockets at /graphql, the dashboard at /, and health for machines.
 """
 
-from collections.abc import Collection
-from datetime import timedelta
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
 from typing import cast
 
 from prometheus_client.registry import Collector
@@ -24,6 +24,7 @@ from gql.limits import Limits
 from gql.metrics import Metrics
 from gql.pages import ASSETS, DASHBOARD, asset
 from gql.rate import MEMORY
+from gql.scalars import rfc3339
 from gql.schema import schema
 from gql.trusted import TrustedDocuments
 from gql.view import GraphQLView, failed
@@ -66,6 +67,7 @@ def create_app(
     trusted: TrustedDocuments | None = None,
     rate_storage: str = MEMORY,
     metrics: Collection[Collector] = (),
+    waiting_since: Callable[[], datetime | None] = lambda: None,
     access: Access | None = None,
     show_path: bool = False,
     door: Door | None = None,
@@ -75,10 +77,11 @@ def create_app(
 
     `collected` are the series that collectors are configured to follow: markets shows them before their first candle.
     `limits`, `trusted` and `rate_storage` say what is admitted (gql.admission.Gate). `metrics` are shown at /metrics
-    too: those of what else runs in this process. `access` tells who asks; its maker runs it. Without one everybody may
-    do everything. `door` says who is let in at all, by default from loopback only; `graphiql` whether a browser is
-    shown GraphiQL at /graphql. `show_path` adds the header x-candleql-path to answers, for benchmarks and tests:
-    whether a compiled operation answered ("fast"), or the reason why not.
+    too: those of what else runs in this process. `waiting_since` says since when a batch of a collector in this
+    process waits to be stored: the server is not ready then. `access` tells who asks; its maker runs it. Without one
+    everybody may do everything. `door` says who is let in at all, by default from loopback only; `graphiql` whether a
+    browser is shown GraphiQL at /graphql. `show_path` adds the header x-candleql-path to answers, for benchmarks and
+    tests: whether a compiled operation answered ("fast"), or the reason why not.
 
     Raises:
         limits.errors.ConfigurationError: There is no such storage.
@@ -87,8 +90,11 @@ def create_app(
     counted = Metrics(feed, access, metrics)
 
     async def ready(_: Request) -> Response:
+        since = waiting_since()
         answers = await db.health_check()
-        return json_response({"ready": answers}, 200 if answers else 503)
+        told = {} if since is None else {"waitingSince": rfc3339(since)}
+        good = answers and since is None
+        return json_response({"ready": good, **told}, 200 if good else 503)
 
     async def shown(request: Request) -> Response:
         await access.caller(*asking(request.scope))

@@ -104,6 +104,9 @@ def _check_json_leaf(item: object) -> None:
             raise GraphQLError(f"{_shown(item)} holds half of a surrogate pair, which is no character") from error
     elif isinstance(item, float) and not isfinite(item):
         raise GraphQLError(f"{item} is not a number in JSON")
+    elif isinstance(item, float) and item.is_integer() and not _LOWEST <= item <= _HIGHEST:
+        # jsonb would print it as an integer of more than 64 bits, which no writer of ours takes.
+        raise GraphQLError(f"{_shown(item)} has more than 64 bits as a whole number; write it as a string")
     elif isinstance(item, int) and not _LOWEST <= item <= _HIGHEST:
         raise GraphQLError(f"{_shown(item)} has more than 64 bits; write it as a string")
 

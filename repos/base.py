@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from repos.errors import DatabaseOperationError, DatabaseTooSlow, DatabaseUnavailable
+from repos.errors import DatabaseOperationError, DatabaseTooSlow, DatabaseUnavailable, DataRefused
 from repos.hot import hot_transaction
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ _PASSING = (
     asyncpg.TooManyConnectionsError,
     asyncpg.ReadOnlySQLTransactionError,
 )
+_REFUSING = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+"""SQLSTATE class 22 and class 23."""
 
 
 DRIVER_ERRORS = (
@@ -51,9 +53,17 @@ def translated(attempt: str, error: Exception) -> DatabaseOperationError:
     kind = DatabaseUnavailable if lost else DatabaseOperationError
     if isinstance(driver, asyncpg.QueryCanceledError):
         kind = DatabaseTooSlow
+    elif isinstance(driver, _REFUSING) or _is_unencodable(driver):
+        kind = DataRefused
     made = kind(f"{attempt}: {str(driver) or type(driver).__name__}")
     made.__cause__ = driver
     return made
+
+
+def _is_unencodable(error: BaseException) -> bool:
+    # The driver has the values that it can't encode, and a wrong URL, for errors of its interface and of values.
+    is_value = isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
+    return is_value and not isinstance(error, asyncpg.exceptions.ClientConfigurationError)
 
 
 class BaseRepository:

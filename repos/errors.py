@@ -5,6 +5,7 @@
     ├── Conflict                 someone else was faster, or the name is taken
     ├── MailboxOverflow          a subscriber read too slowly; it resumes from its cursor
     └── DatabaseOperationError   the database refused or failed
+        ├── DataRefused          it will never take these values
         └── DatabaseUnavailable  it could not be reached
             └── DatabaseTooSlow  it was given no more time
 
@@ -38,6 +39,10 @@ class MailboxOverflow(DomainError):
 
 class DatabaseOperationError(DomainError):
     """An operation failed in the database: the text says what was attempted, __cause__ is the driver's error."""
+
+
+class DataRefused(DatabaseOperationError):
+    """The database refused values (SQLSTATE class 22 or 23): trying the same ones again can't help."""
 
 
 class DatabaseUnavailable(DatabaseOperationError):

@@ -22,11 +22,12 @@ from collector.okx.stream import Disconnected, OKXStream
 from collector.okx.watchdog import Watchdog
 from collector.pipeline import Pipeline
 from collector.tracker import Live
-from repos.domain import DataType, Timeframe
-from repos.errors import DatabaseOperationError
+from repos.domain import DataType, MarketDataPoint, Timeframe
+from repos.errors import DatabaseOperationError, DataRefused
 from repos.feed.hub import Feed
 from repos.feed.news import FeedHealthNews
 from repos.operations import DatabaseOperations, get_database_operations
+from repos.refused import store_rest
 
 REST_URL = "https://www.okx.com"
 WS_URL = "wss://ws.okx.com:8443"
@@ -89,8 +90,9 @@ class OKXCollector:
         self._pace = pace or Pace()
         self._rest_url = rest_url
         self._ws_url = ws_url
-        self.malformed = 0
-        """Frames and objects that could not be read."""
+        self._malformed = 0
+        self.waiting_since: datetime | None = None
+        """Since when a batch waits to be stored, after the database failed."""
         self.stalls = 0
         """Channels found silent while the exchange went on."""
         self.differences = 0
@@ -135,6 +137,11 @@ class OKXCollector:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    @property
+    def malformed(self) -> int:
+        """Frames and objects that could not be read, or that the database refused."""
+        return self._malformed + (self._pipeline.malformed if self._started.is_set() else 0)
 
     def open_gaps(self) -> dict[str, int]:
         """By symbol, the gaps in its trades that are not recovered yet; empty before the start."""
@@ -195,7 +202,7 @@ class OKXCollector:
                         if self._store_raw_data:
                             await self._inbox.put(event)
                     case Malformed(reason, text):
-                        self.malformed += 1
+                        self._malformed += 1
                         log.warning("Malformed frame", reason=reason, text=text)
                     case Subscribed(arg):
                         channels.connected(endpoint, arg)
@@ -237,7 +244,9 @@ class OKXCollector:
                 await self._store()
                 if self._inbox.empty():
                     await self._pipeline.tick(self._heard_until().get)
+                self.waiting_since = None
             except DatabaseOperationError as error:
+                self.waiting_since = self.waiting_since or datetime.now(UTC)
                 log.warning("The database is waited for", reason=str(error), frames=self._inbox.qsize())
                 await asyncio.sleep(DATABASE_RETRY)
 
@@ -250,8 +259,15 @@ class OKXCollector:
             await self._look_back.before(records, self._clock.now())
             await self._pipeline.add(records)
         if points:
-            await self._db.raw_trades.insert_points(points)
+            await store_rest(points, self._store_points, self._refused)
         self._batch.clear()
+
+    async def _store_points(self, points: Sequence[MarketDataPoint]) -> None:
+        await self._db.raw_trades.insert_points(points)
+
+    def _refused(self, point: MarketDataPoint, error: DataRefused) -> None:
+        self._malformed += 1
+        log.warning("Malformed object, the database refuses it", reason=str(error), text=repr(point.data))
 
     async def _flush(self) -> None:
         try:
