@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any, NamedTuple, cast
 
-import orjson
 from graphql import (
     GraphQLError,
     create_source_event_stream,
@@ -21,7 +20,7 @@ from gql.context import Context, Resources
 from gql.execution.paths import totals
 from gql.execution.projection import Later, Project, projected, projection
 from gql.execution.shape import NotProjectable, shape_of
-from gql.results import printed, shown
+from gql.results import json_bytes, printed, shown
 from repos.feed.reading import Reading
 
 
@@ -59,7 +58,7 @@ class Selection:
                 raise TypeError("an event of a shared subscription must resolve without waiting") from error
             return printed(shown(answer))
         totals["fast"] += 1
-        return orjson.dumps({"data": {self.root: made}})
+        return json_bytes({"data": {self.root: made}})
 
     async def loaded(self, event: object, info: Info[Context, None]) -> bytes:
         """The payload of a `next` message for an event, once everything that its fields load is there: JSON."""
@@ -69,7 +68,7 @@ class Selection:
             answer = self._executed(event, info.context, error)
             return printed(shown(await answer if isawaitable(answer) else answer))
         totals["fast"] += 1
-        return orjson.dumps({"data": {self.root: made}})
+        return json_bytes({"data": {self.root: made}})
 
     def _executed(self, event: object, context: Context, error: Exception) -> Any:
         totals[f"Subscription.{self.field}: {type(error).__name__}"] += 1

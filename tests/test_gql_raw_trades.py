@@ -83,6 +83,26 @@ async def test_any_json_is_kept_under_any_name(client, data):
     assert (node["rawData"], node["trade"]) == (data, None)
 
 
+@pytest.mark.parametrize("number", ["1e22", "-1e22", "1.8446744073709552e19", "1E+300"])
+async def test_whole_numbers_beyond_64_bits_are_refused_in_any_notation(client, number):
+    given = f'{{symbol: "X", dataType: "x", rawData: {{a: [{number}]}}}}'
+    mutation = f"mutation {{ insertRawWebsocketData(input: {given}) {{ stored }} }}"
+
+    code, message = await client.refused(mutation)
+
+    assert code == "BAD_USER_INPUT"
+    assert "more than 64 bits" in message
+
+
+async def test_a_stored_integer_of_any_length_spoils_no_page(client, db):
+    plain, long = a_record(trade_id=1, timestamp=NOON), a_record(trade_id=2, timestamp=NOON + MINUTE)
+    await db.tape.insert([plain, long._replace(raw='{"extra":1e22,' + long.raw.removeprefix("{"))])
+
+    nodes = (await client.ask(PAGE))["rawTrades"]["nodes"]
+
+    assert [node["rawData"].get("extra") for node in nodes] == [None, 10**22]
+
+
 async def test_rows_come_in_pages_both_ways(client, db):
     await db.tape.insert([a_record(trade_id=number, timestamp=NOON + number * MINUTE) for number in range(1, 6)])
 
