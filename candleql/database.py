@@ -16,8 +16,14 @@ def database(settings: Settings, data_dir: Path | None) -> DatabaseOperations:
             url,
             listen_url=settings.database_listen_url,
             log_sql=settings.debug,
+            pool_size=settings.database_pool_size,
             # A transaction pooler, told by its own URL for LISTEN, refuses connections that bring settings along.
             read_timeout=None if settings.database_listen_url else settings.query_timeout,
         )
     embedded = EmbeddedPostgres(data_dir or default_data_dir(os.environ))
-    return DatabaseOperations(embedded, log_sql=settings.debug, read_timeout=settings.query_timeout)
+    return DatabaseOperations(
+        embedded,
+        log_sql=settings.debug,
+        pool_size=settings.database_pool_size,
+        read_timeout=settings.query_timeout,
+    )

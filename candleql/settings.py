@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     postgres_user: str | None = None
     postgres_password: str | None = None
     postgres_db: str | None = None
+    database_pool_size: int = Field(default=10, gt=0, le=1_000)
     debug: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"

@@ -45,7 +45,7 @@ async def hot_transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]
     """
     async with engine.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
-        transaction = driver.transaction()
+        transaction = driver.transaction(isolation="read_committed")
         try:
             await transaction.start()
             yield connection

@@ -89,6 +89,8 @@ class DatabaseOperations:
             "postgresql+asyncpg://",
             async_creator=self._connect,
             echo=log_sql,
+            # Said with each transaction: a role may have another default, under which parallel upserts fail (40001).
+            isolation_level="READ COMMITTED",
             pool_size=pool_size,
             max_overflow=max_overflow,
             pool_timeout=pool_timeout,
@@ -98,7 +100,7 @@ class DatabaseOperations:
         )
         sa.event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
         self.bus = Bus(self.engine, self.listen_connection)
-        self._read_settings = {} if read_timeout is None else {"statement_timeout": str(int(read_timeout * 1000))}
+        self._read_timeout = read_timeout
         self._wire = WireConnections(
             self._connect_reader, pool_size, pool_timeout, self.engine.sync_engine.logger.info if log_sql else None
         )
@@ -182,18 +184,21 @@ class DatabaseOperations:
         return await asyncpg.connect(self._listen_url or url, timeout=_CONNECT_SECONDS)
 
     async def _connect(self) -> asyncpg.Connection:
-        return await self._opened({})
+        return await self._opened()
 
     async def _connect_reader(self) -> asyncpg.Connection:
-        return await self._opened(self._read_settings)
+        connection = await self._opened()
+        if self._read_timeout is not None:
+            # Not as a startup parameter: pgbouncer refuses those that it does not know.
+            await connection.execute(f"SET statement_timeout = {int(self._read_timeout * 1000)}")
+        return connection
 
-    async def _opened(self, settings: dict[str, str]) -> asyncpg.Connection:
+    async def _opened(self) -> asyncpg.Connection:
         connection = await asyncpg.connect(
             await self._ready(),
             timeout=_CONNECT_SECONDS,
             command_timeout=_ANSWER_SECONDS,
             connection_class=_Connection,
-            server_settings=settings,
         )
         self._connections.add(connection)
         return connection

@@ -61,6 +61,12 @@ async def connected(url: str) -> AsyncIterator[AsyncConnection]:
 async def _revision(url: str) -> str | None:
     connection = await asyncpg.connect(url, timeout=10)
     try:
+        encoding = connection.get_settings().server_encoding
+        if encoding != "UTF8":
+            raise DatabaseOperationError(
+                f"the database's encoding is {encoding}, which can't hold all names: use one that was made with "
+                "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+            )
         revision: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
     except asyncpg.UndefinedTableError:
         return None
