@@ -7,6 +7,22 @@ from repos.domain import InvalidValue
 
 _VARIABLES = ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB")
 
+# Parameters of libpq that the driver would take for settings of the server, which refuses them. It binds no channels,
+# encrypts by no GSS, and has a timeout of ours.
+_LIBPQ_ALONE = {
+    "channel_binding",
+    "connect_timeout",
+    "gssencmode",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_count",
+    "tcp_user_timeout",
+    "fallback_application_name",
+    "sslcompression",
+    "sslsni",
+}
+
 
 def database_url(environ: Mapping[str, str]) -> str | None:
     """DATABASE_URL, else a URL of the POSTGRES_* variables, else None: the embedded database. Empty counts as unset.
@@ -39,7 +55,9 @@ def driver_url(url: str) -> str:
         raise InvalidValue(
             "DATABASE_URL", "it must begin with postgresql://, as in postgresql://user@host:5432/database"
         )
-    return f"postgresql://{rest}"
+    place, mark, query = rest.partition("?")
+    kept = "&".join(part for part in query.split("&") if part.partition("=")[0] not in _LIBPQ_ALONE)
+    return f"postgresql://{place}{mark if kept else ''}{kept}"
 
 
 def wants_sql_logged(environ: Mapping[str, str]) -> bool:
