@@ -101,9 +101,10 @@ def accepted(accept: bytes) -> Accepted:
     named = {ours: weights.pop(media_type, 0.0) for media_type, ours in _OFFERED.items()}
     if not named[JSON] and not named[RESPONSE]:
         named[JSON] = max((weights.get(wildcard, 0.0) for wildcard in _WILDCARDS), default=0.0)
+    page = weights.get(b"text/html", 0.0) > max(named.values())  # as browsers weigh it, and no client of an API
     # Of equals the first: the new media type before the old one, and a stream of events last.
     media_type = max(named, key=lambda ours: named[ours])
-    return Accepted(media_type if named[media_type] else None, named[EVENTS] > 0, weights.get(b"text/html", 0.0) > 0)
+    return Accepted(media_type if named[media_type] else None, named[EVENTS] > 0, page)
 
 
 def _weight(parameters: list[bytes]) -> float:

@@ -219,7 +219,10 @@ class Query:
         info: Info,
         *,
         exchange: Exchange = "okx",
-        search: Annotated[str | None, strawberry.argument(description="A part of the symbol, in any case.")] = UNSET,
+        search: Annotated[
+            str | None,
+            strawberry.argument(description="A part of the symbol, in any case; btcusdt and BTC/USDT find BTC-USDT."),
+        ] = UNSET,
         first: First = UNSET,
         after: After = UNSET,
     ) -> Connection[Instrument]:

@@ -76,7 +76,7 @@ class GraphQLView:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         content_type, accepted = media_of(scope)
-        if self._page and scope["method"] == "GET" and accepted.page and not scope["query_string"]:
+        if self._page and scope["method"] == "GET" and accepted.page:
             await self._page(scope, receive, send)
             return
         request = await _request(scope, receive, content_type)

@@ -66,6 +66,13 @@ def _moment(name: str, value: object) -> datetime | None:
     return instant(name, value)
 
 
+def _balance(name: str, value: object) -> Decimal:
+    balance = exact(name, value)
+    if balance < 0:
+        raise InvalidValue(name, f"it must be at least 0, and is {balance}")
+    return balance
+
+
 _FIELDS: dict[str, Callable[[str, object], Any]] = {
     "name": _title,
     "strategy_name": _title,
@@ -73,7 +80,7 @@ _FIELDS: dict[str, Callable[[str, object], Any]] = {
     "symbol": _text,
     "timeframe": _timeframe,
     "status": _status,
-    "virtual_balance": exact,
+    "virtual_balance": _balance,
     "config": _config,
     "last_heartbeat": _moment,
 }

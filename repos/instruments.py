@@ -42,7 +42,8 @@ class InstrumentRepository(BaseRepository):
     async def page(
         self, exchange: str, search: str | None = None, first: int | None = None, after: str | None = None
     ) -> Page[Instrument]:
-        """Instruments of the exchange by symbol, from behind the symbol `after`; `search` is a part of it, in any case.
+        """Instruments of the exchange by symbol, from behind the symbol `after`; `search` is a part of it, in any
+        case, with its dashes or without: btcusdt and BTC/USDT find BTC-USDT.
 
         Raises:
             InvalidValue: first is wrong (repos.keyset.cut).
@@ -51,7 +52,8 @@ class InstrumentRepository(BaseRepository):
         cut = keyset.cut(keyset.DEFAULT if first is None else first, None, None if after is None else (after,), None)
         conditions = [t.c.exchange == exchange]
         if search is not None:
-            conditions.append(t.c.symbol.icontains(search, autoescape=True))
+            joined = search.translate({ord(separator): None for separator in "-/ "})
+            conditions.append(sa.func.replace(t.c.symbol, "-", "").icontains(joined, autoescape=True))
         query = keyset.statement(_COLUMNS, [t.c.symbol], conditions, cut)
         async with self._transaction(f"reading instruments of {exchange}") as connection:
             rows = (await connection.execute(query)).all()

@@ -231,3 +231,13 @@ async def test_every_change_is_news_that_carries_the_bot(db: DatabaseOperations)
     kinds = [BotEventKind.CREATED, BotEventKind.UPDATED, BotEventKind.UPDATED, BotEventKind.DELETED]
     bots = [made, updated, beaten, beaten]
     assert news == [BotNews(kind, bot) for kind, bot in zip(kinds, bots, strict=True) if bot]
+
+
+async def test_a_balance_below_zero_is_refused(db):
+    data = {"name": "b", "strategy_name": "s", "symbol": "X", "timeframe": "1m"}
+    with pytest.raises(InvalidValue, match="at least 0"):
+        await db.bots.add(data | {"virtual_balance": Decimal(-1)})
+
+    bot = await db.bots.add(data | {"virtual_balance": Decimal(0)})
+    with pytest.raises(InvalidValue, match="at least 0"):
+        await db.bots.update(bot.id, {"virtual_balance": Decimal("-0.01")})

@@ -64,6 +64,8 @@ async def test_pages_hold_an_exchange_s_instruments_by_symbol(db: DatabaseOperat
     [
         pytest.param("btc", [SPOT, SWAP], id="any case"),
         pytest.param("SWAP", [SWAP], id="any part"),
+        pytest.param("btcusdt", [SPOT, SWAP], id="without dashes"),
+        pytest.param("BTC/USDT", [SPOT, SWAP], id="with a slash"),
         pytest.param("%", [], id="no pattern"),
         pytest.param("BTC_USDT", [], id="no wildcard"),
     ],

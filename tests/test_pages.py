@@ -86,3 +86,15 @@ async def test_the_dashboard_is_light(browser):
     named = re.findall(r'<(?:script|link)[^>]* (?:src|href)="\./([^"]*)"', page)
 
     assert sum((BUILT / f"{name}.gz").stat().st_size for name in named) < 120_000
+
+
+async def test_a_browser_gets_graphiql_for_an_address_with_a_query_and_others_get_the_answer(db, feed):
+    where = "/graphql?query=%7B__typename%7D"
+    browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    async with Client(an_app(db, feed)) as client:
+        page = await client.http.get(where, headers={"Accept": browser})
+        answer = await client.http.get(where, headers={"Accept": "application/json, text/html"})
+        any_answer = await client.http.get(where, headers={"Accept": "*/*"})
+
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.json()["data"] == any_answer.json()["data"] == {"__typename": "Query"}

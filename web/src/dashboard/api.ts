@@ -10,12 +10,12 @@ export type Health = HealthEventsSubscription['health']
 
 export const Markets = graphql(`
   query Markets {
-    markets { exchange symbol timeframe isCollected tickSize }
+    markets { exchange symbol timeframe isCollected tickSize firstTime }
   }
 `)
 
 export const Instruments = graphql(`
-  query Instruments($search: String!) {
+  query Instruments($search: String) {
     instruments(search: $search, first: 30) { nodes { exchange symbol tickSize } }
   }
 `)

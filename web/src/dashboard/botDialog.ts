@@ -3,6 +3,8 @@ import { CreateBot, Instruments, UpdateBot, type Bot } from './api'
 import { chosen } from './choice'
 import { ask, Refusal } from './connection'
 import { byId, element } from './dom'
+import { parsedExactly } from './json'
+import { symbols } from './markets'
 
 const FIELDS = ['name', 'strategyName', 'symbol', 'timeframe', 'virtualBalance', 'config'] as const
 type Field = (typeof FIELDS)[number]
@@ -11,12 +13,14 @@ const dialog = byId<HTMLDialogElement>('bot-dialog')
 const form = byId<HTMLFormElement>('bot-form')
 const general = byId('bot-error')
 let edited: Bot | undefined
+let insisted = '' // A market that nobody knows, and that is wanted all the same.
 
 const field = (name: Field): HTMLInputElement => form.elements.namedItem(name) as HTMLInputElement
 
 /** Open it to edit a bot, or without one to create it. */
 export function openBotDialog(bot?: Bot): void {
   edited = bot
+  insisted = ''
   clear()
   byId('bot-title').textContent = bot ? `Edit ${bot.name}` : 'New bot'
   const here = chosen()
@@ -27,7 +31,7 @@ export function openBotDialog(bot?: Bot): void {
 }
 
 async function offerSymbols(): Promise<void> {
-  const { instruments } = await ask(Instruments, { search: '' }).catch(() => ({ instruments: null }))
+  const { instruments } = await ask(Instruments, {}).catch(() => ({ instruments: null }))
   byId('symbols').replaceChildren(...(instruments?.nodes ?? []).map(({ symbol }) => element('option', { value: symbol })))
 }
 
@@ -35,7 +39,7 @@ async function save(): Promise<void> {
   clear()
   let config: unknown
   try {
-    config = JSON.parse(field('config').value || '{}')
+    config = parsedExactly(field('config').value || '{}')
   } catch (error) {
     return complain('config', `This is not JSON: ${(error as Error).message}`)
   }
@@ -49,6 +53,10 @@ async function save(): Promise<void> {
     config,
   }
   try {
+    if (await isStrange(input.symbol)) {
+      insisted = input.symbol
+      return complain('symbol', `The exchange has no market ${input.symbol} that is known here. Save again to keep it all the same.`)
+    }
     if (edited) await ask(UpdateBot, { id: edited.id, version: edited.version, input })
     else await ask(CreateBot, { input: { ...input, exchange: chosen()?.exchange ?? 'okx', status: 'INACTIVE' } })
     dialog.close()
@@ -56,6 +64,15 @@ async function save(): Promise<void> {
     if (error instanceof Refusal) explain(error)
     else throw error
   }
+}
+
+/** Whether nobody knows the market. A bot may well have one that is not collected. */
+async function isStrange(symbol: string): Promise<boolean> {
+  if (symbol === edited?.symbol || symbol === insisted || symbols().some((market) => market.symbol === symbol)) return false
+  const { instruments } = await ask(Instruments, { search: symbol })
+  if (instruments?.nodes.some((instrument) => instrument.symbol === symbol)) return false
+  // An empty server knows none, and can't tell.
+  return symbols().length > 0
 }
 
 function explain(refused: Refusal): void {

@@ -4,9 +4,11 @@ import { openBotDialog } from './botDialog'
 import { ask, follow, onState } from './connection'
 import { printed } from './decimal'
 import { byId, element, onceAFrame } from './dom'
+import { titleTroubled } from './title'
 
 const body = byId('bots')
 const message = byId('bots-message')
+const trouble = byId('bots-trouble')
 const bots = new Map<string, Bot>()
 let isLoaded = false
 
@@ -75,10 +77,26 @@ function actions(bot: Bot): HTMLElement {
   )
 }
 
+const isTroubled = (bot: Bot): boolean => bot.status === 'ERROR' || Boolean(bot.isStale)
+
+/** Who needs help comes first. */
+const byNeed = (a: Bot, b: Bot): number => Number(isTroubled(b)) - Number(isTroubled(a)) || Number(a.id) - Number(b.id)
+
+/** Say in the head and in the tab's title how many need help: they may be out of view. */
+function count(): void {
+  const all = [...bots.values()]
+  const failed = all.filter(({ status }) => status === 'ERROR').length
+  const stale = all.filter(({ isStale }) => isStale).length
+  const parts = [failed && `${failed} failed`, stale && `${stale} stale`].filter(Boolean)
+  const text = parts.join(', ')
+  if (trouble.textContent !== text) trouble.textContent = text
+  titleTroubled(all.filter(isTroubled).length)
+}
+
 const drawn = new Map<string, { bot: Bot; row: HTMLElement; age: HTMLElement }>()
 
 const draw = onceAFrame(() => {
-  const rows = [...bots.values()].sort((a, b) => Number(a.id) - Number(b.id)).map((bot) => {
+  const rows = [...bots.values()].sort(byNeed).map((bot) => {
     let shown = drawn.get(bot.id)
     if (shown?.bot !== bot) drawn.set(bot.id, (shown = draft(bot, shown)))
     const text = age(bot)
@@ -86,13 +104,22 @@ const draw = onceAFrame(() => {
     return shown.row
   })
   for (const id of drawn.keys()) if (!bots.has(id)) drawn.delete(id)
+  count()
   if (!rows.length && isLoaded) {
     const text = 'No bots. A bot is a record that your strategy reads: make one with “New bot”.'
     rows.push(element('tr', {}, element('td', { colspan: 7, class: 'quiet' }, text)))
   }
   // Only when they are others: a row that is put in anew loses the focus.
-  if (rows.length !== body.children.length || rows.some((row, at) => row !== body.children[at])) body.replaceChildren(...rows)
+  if (rows.length === body.children.length && rows.every((row, at) => row === body.children[at])) return
+  const focused = document.activeElement
+  body.replaceChildren(...rows)
+  if (focused instanceof HTMLElement && body.contains(focused)) focused.focus()
 })
+
+/** A cell of a text that may be cut; the whole of it is told by resting on it. */
+function long(text: string, kind = ''): HTMLElement {
+  return element('td', { class: `long ${kind}`, title: text }, text)
+}
 
 /** A row for what is new of a bot, in the place of the one it had, with the focus where it was. */
 function draft(bot: Bot, old: { bot: Bot; row: HTMLElement } | undefined) {
@@ -102,11 +129,11 @@ function draft(bot: Bot, old: { bot: Bot; row: HTMLElement } | undefined) {
   const row = element(
     'tr',
     {},
-    element('td', {}, bot.name),
+    long(bot.name),
     element('td', { class: bot.status }, bot.status.toLowerCase()),
-    element('td', {}, bot.strategyName),
-    element('td', {}, `${bot.symbol} ${bot.timeframe}`),
-    element('td', { class: 'number' }, printed(bot.virtualBalance)),
+    long(bot.strategyName),
+    long(`${bot.symbol} ${bot.timeframe}`),
+    long(printed(bot.virtualBalance), 'number'),
     heartbeat,
     element('td', {}, actions(bot)),
   )

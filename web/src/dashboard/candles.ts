@@ -28,6 +28,8 @@ export interface Audience {
   moved(bar: Bar): void
   /** The exact values of more candles are known. */
   told(): void
+  /** The server's data are others than those that were shown: all begins anew. */
+  replaced(): void
   /** Nothing can be shown, and why; it is tried again. */
   failed(refused: Refusal): void
 }
@@ -110,6 +112,7 @@ export class Candles {
       if (this.stopped) return
       this.bars.splice(0, Infinity, ...bars)
       this.exact.clear()
+      this.missing.clear()
       this.isLoaded = true
       this.audience.loaded()
       this.listen(liveCursor)
@@ -134,10 +137,14 @@ export class Candles {
         this.hear(event)
       },
       (refused) => {
-        if (refused.code !== 'BAD_USER_INPUT') return
-        // A cursor that the server no longer knows, of a database that was replaced: from the beginning.
-        this.silence()
-        this.beginAgain(refused)
+        if (refused.code === 'CURSOR_EXPIRED') {
+          this.silence()
+          this.audience.replaced()
+          void this.begin()
+        } else if (refused.code === 'BAD_USER_INPUT') {
+          this.silence()
+          this.beginAgain(refused)
+        }
       },
     )
     const unlisten = onState((state) => {
@@ -153,8 +160,9 @@ export class Candles {
     this.stops = []
   }
 
-  private hear({ candle, gap }: CandleEvent): void {
-    if (gap) {
+  private hear({ kind, candle, gap }: CandleEvent): void {
+    if (gap && (kind as string) === 'DELETED') this.remove(seconds(gap.start), seconds(gap.end))
+    else if (gap) {
       const [end, length] = [seconds(gap.end), secondsOf(this.choice.timeframe)]
       for (let time = Math.max(seconds(gap.start), end - MISSING * length); time < end; time += length) this.missing.add(time)
       this.audience.loaded()
@@ -173,6 +181,13 @@ export class Candles {
         volume: Number(candle.volume),
       })
     }
+  }
+
+  private remove(start: number, end: number): void {
+    const kept = this.bars.filter(({ time }) => time < start || time >= end)
+    this.bars.splice(0, Infinity, ...kept)
+    for (const time of this.exact.keys()) if (time >= start && time < end) this.exact.delete(time)
+    this.audience.loaded()
   }
 
   private put(bar: Bar): void {

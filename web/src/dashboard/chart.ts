@@ -12,12 +12,13 @@ import type { Bar, Candles } from './candles'
 import { printed } from './decimal'
 import { onceAFrame } from './dom'
 import { WallClockScale } from './scale'
+import { colour } from './theme'
 
 const NEAR = 50 // Bars left of the view that are still loaded when older ones are asked for.
 const BAR_WIDTH = 8 // Pixels of a bar to begin with.
 const ROOM = 6 // Bars right of the newest.
+const STEPS = 8 // Digits after the point that the library's own scale tells apart; prices with more are drawn larger.
 
-const colour = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
 const at = (time: number): UTCTimestamp => time as UTCTimestamp
 
 export class Chart {
@@ -30,6 +31,7 @@ export class Chart {
   private dirty: Map<number, Bar> | 'all' = 'all'
   private newest: number | undefined // The last bar that is drawn.
   private under: number | undefined // Of the bar under the crosshair.
+  private scale = 1 // What prices are drawn times.
   private faint = { up: '', down: '' }
   private readonly draw = onceAFrame(() => this.drawNow())
 
@@ -71,7 +73,7 @@ export class Chart {
     const range = this.chart.timeScale().getVisibleLogicalRange()
     const place = this.placeOf(bars[to]!)
     if (range && (place < range.from + 1 || place > range.to - 1)) this.pan(by / (range.to - range.from))
-    this.chart.setCrosshairPosition(bars[to]!.close, at(bars[to]!.time), this.prices)
+    this.chart.setCrosshairPosition(bars[to]!.close * this.scale, at(bars[to]!.time), this.prices)
     this.point(bars[to]!.time)
   }
 
@@ -79,7 +81,9 @@ export class Chart {
   pan(part: number): void {
     const range = this.chart.timeScale().getVisibleLogicalRange()
     if (!range) return
-    const by = (range.to - range.from) * part
+    // Not past the oldest bar; who is there already stays.
+    const by = Math.max((range.to - range.from) * part, Math.min(0, -1 - range.from))
+    if (range.from < NEAR) void this.candles?.older()
     this.chart.timeScale().setVisibleLogicalRange({ from: range.from + by, to: range.to + by })
   }
 
@@ -106,11 +110,13 @@ export class Chart {
   private build(): void {
     this.chart?.remove()
     this.newest = undefined
+    this.scale = 10 ** Math.max(0, this.digits - STEPS)
     this.faint = { up: colour('--up-faint'), down: colour('--down-faint') }
     const text = colour('--quiet')
     const grid = colour('--grid')
     this.chart = createChartEx(this.container, new WallClockScale(), {
       autoSize: true,
+      handleScroll: { vertTouchDrag: false }, // A thumb that moves up or down scrolls the page.
       layout: {
         background: { color: colour('--panel') },
         textColor: text,
@@ -149,8 +155,8 @@ export class Chart {
       borderVisible: false,
       priceFormat: {
         type: 'custom',
-        minMove: 10 ** -this.digits,
-        formatter: (price: number) => printed(price.toFixed(this.digits), this.digits),
+        minMove: 10 ** -Math.min(this.digits, STEPS),
+        formatter: (price: number) => printed((price / this.scale).toFixed(this.digits), this.digits),
       },
     })
     this.chart.subscribeCrosshairMove(({ time }) => this.point(time as number | undefined))
@@ -180,7 +186,7 @@ export class Chart {
     else {
       for (const bar of [...changes.values()].sort((a, b) => a.time - b.time)) {
         const isOlder = this.newest !== undefined && bar.time < this.newest
-        this.prices.update({ ...bar, time: at(bar.time) }, isOlder)
+        this.prices.update(this.price(bar), isOlder)
         this.volumes.update(this.volume(bar), isOlder)
         if (!isOlder) this.newest = bar.time
       }
@@ -190,12 +196,17 @@ export class Chart {
   private drawAll(bars: Bar[]): void {
     this.missing.setData(this.gapBars())
     this.volumes.setData(bars.map((bar) => this.volume(bar)))
-    this.prices.setData(bars.map((bar) => ({ ...bar, time: at(bar.time) })))
+    this.prices.setData(bars.map((bar) => this.price(bar)))
     if (this.newest === undefined && bars.length) {
       const to = this.placeOf(bars.at(-1)!) + ROOM
       this.chart.timeScale().setVisibleLogicalRange({ from: to - this.container.clientWidth / BAR_WIDTH, to })
     }
     this.newest = bars.at(-1)?.time
+  }
+
+  private price({ time, open, high, low, close }: Bar) {
+    const { scale } = this
+    return { time: at(time), open: open * scale, high: high * scale, low: low * scale, close: close * scale }
   }
 
   private volume({ time, open, close, volume }: Bar) {

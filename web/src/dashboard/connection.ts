@@ -1,6 +1,7 @@
 // How the dashboard talks with its server: queries over HTTP, subscriptions over one websocket that comes back by itself.
 import { createClient } from 'graphql-ws'
 import type { TypedDocumentString } from '../gql/graphql'
+import { keeping } from './json'
 import { apiKey, wantKey } from './key'
 
 const ENDPOINT = new URL('graphql', location.href).href
@@ -51,7 +52,7 @@ async function post<Data>(query: string, variables: unknown): Promise<Answer<Dat
   const headers = { 'content-type': 'application/json', ...(key && { authorization: `Bearer ${key}` }) }
   try {
     const response = await fetch(ENDPOINT, { method: 'POST', headers, body: JSON.stringify({ query, variables }) })
-    return (await response.json()) as Answer<Data>
+    return JSON.parse(await response.text(), keeping) as Answer<Data>
   } catch {
     throw new Refusal('UNREACHABLE', ['The server does not answer: start it with “candleql serve”'])
   }
@@ -77,11 +78,12 @@ const client = createClient({
     const key = apiKey()
     return key ? { Authorization: `Bearer ${key}` } : {}
   },
+  jsonMessageReviver: keeping,
   keepAlive: SILENCE,
   retryAttempts: Infinity,
   shouldRetry: () => true,
   retryWait: async (retries) => {
-    if (refusedKey) await wantKey('The server wants an API key, or another one.')
+    if (refusedKey) await wantKey('“candleql keys” lists and makes them.')
     else await new Promise((wake) => setTimeout(wake, Math.min(3000, 250 * 2 ** retries) * (0.75 + Math.random() / 2)))
   },
   on: {

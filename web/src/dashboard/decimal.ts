@@ -16,5 +16,5 @@ export function printed(decimal: string, digits = 0): string {
 /** Digits for a market whose step is not known: enough to tell prices of its size apart. */
 export function digitsFor(price: number): number {
   if (!(price > 0)) return 2
-  return Math.min(12, Math.max(2, 5 - Math.floor(Math.log10(price))))
+  return Math.min(100, Math.max(2, 5 - Math.floor(Math.log10(price))))
 }

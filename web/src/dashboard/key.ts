@@ -8,8 +8,21 @@ export function apiKey(): string | null {
   return sessionStorage.getItem('key')
 }
 
-/** Ask for a key. Never resolves: with a key the page begins anew. */
+let refused = ''
+let tellRefused = (_why: string) => {}
+
+/** Be told when the viewer puts off to enter the key that the server wants, and why it wants one. */
+export function onNoKey(listener: (why: string) => void): void {
+  tellRefused = listener
+}
+
+/** Ask for the key that the server wants, or another one. Never resolves: with a key the page begins anew. */
 export function wantKey(why: string): Promise<never> {
+  refused = apiKey() ? `This key is wrong: the server does not take it. ${why}` : `The server wants an API key. ${why}`
+  return open(refused)
+}
+
+function open(why: string): Promise<never> {
   byId('key-why').textContent = why
   if (!dialog.open) {
     field.value = apiKey() ?? ''
@@ -25,4 +38,7 @@ byId('key-form').addEventListener('submit', () => {
   location.reload()
 })
 byId('key-cancel').addEventListener('click', () => dialog.close())
-byId('key-button').addEventListener('click', () => void wantKey('Kept in this tab until it is closed. Empty: none.'))
+dialog.addEventListener('close', () => {
+  if (refused) tellRefused(refused)
+})
+byId('key-button').addEventListener('click', () => void open(refused || 'Kept in this tab until it is closed. Empty: none.'))

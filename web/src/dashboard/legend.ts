@@ -8,7 +8,9 @@ const REST = 80 // Milliseconds that the crosshair stays before the server is as
 
 const place = byId('legend')
 const FIELDS = ['open', 'high', 'low', 'close', 'volume'] as const
-const values = FIELDS.map(() => element('output'))
+// Outputs tell every change aloud, of which there are many a second: what is read by keyboard is told instead.
+const values = FIELDS.map(() => element('output', { 'aria-live': 'off' }))
+const told = byId('chart-told')
 const when = element('time')
 const note = element('span', { class: 'quiet' })
 place.replaceChildren(
@@ -23,6 +25,7 @@ export class Legend {
   private candles: Candles | undefined
   private digits = 2
   private pointed: number | undefined
+  private isRead = false
   private asking: ReturnType<typeof setTimeout> | undefined
   readonly draw = onceAFrame(() => this.drawNow())
 
@@ -31,6 +34,11 @@ export class Legend {
     this.digits = digits
     this.pointed = undefined
     this.draw()
+  }
+
+  /** The next candle that is pointed at is told aloud. */
+  read(): void {
+    this.isRead = true
   }
 
   point(time: number | undefined): void {
@@ -57,6 +65,10 @@ export class Legend {
     else if (!exact) note.textContent = ''
     else if (!exact.isFinal) note.textContent = 'forming'
     else note.textContent = exact.tradeCount === null ? exact.origin.toLowerCase() : `${printed(String(exact.tradeCount))} trades`
+    if (this.isRead && this.pointed !== undefined && (exact || !isThere)) {
+      this.isRead = false
+      told.textContent = [when, ...place.querySelectorAll('span')].map((part) => part.textContent).join(' ')
+    }
     if (!exact && isThere) this.asking = setTimeout(() => void candles.explain(time).catch(() => {}), REST)
   }
 }

@@ -4,11 +4,13 @@ import { choose, chosen, onChoice } from './choice'
 import type { Refusal } from './connection'
 import { byId } from './dom'
 import { showHealth } from './health'
+import { onNoKey } from './key'
 import { digitsAt, firstChoice, loadMarkets } from './markets'
 import { openPicker, showChoice } from './picker'
 import { redraw, say, show } from './screen'
 import { drawTape, showTape } from './tape'
 import { useTheme } from './theme'
+import { useSplitter } from './splitter'
 import { markWatched, redrawWatched, watchMarkets } from './watch'
 import { isUtc, useUtc, zoneName } from './zone'
 
@@ -67,6 +69,8 @@ useTheme(() => {
   redraw()
   redrawWatched()
 })
+onNoKey((why) => say(`${why} Press “Key”, above, to enter one.`, true))
+useSplitter()
 showZone()
 showHealth()
 showBots()

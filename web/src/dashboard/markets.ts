@@ -32,6 +32,11 @@ export function timeframesOf(symbol: Omit<Choice, 'timeframe'>): string[] {
   return markets.filter(isOf(symbol)).map((market) => market.timeframe).sort(byLength)
 }
 
+/** When the stored candles of a series begin, as of the last look. */
+export function firstTimeOf(choice: Choice): string | undefined {
+  return markets.filter(isOf(choice)).find(({ timeframe }) => timeframe === choice.timeframe)?.firstTime ?? undefined
+}
+
 /** Digits after the point of a symbol's prices, where its step is known. */
 export function digitsAt(symbol: Omit<Choice, 'timeframe'>): number | undefined {
   const tickSize = markets.find(isOf(symbol))?.tickSize

@@ -41,9 +41,12 @@ export function openPicker(): void {
   void find()
 }
 
+/** Letters and digits alone: BTC/USDT and btcusdt mean BTC-USDT. */
+const bare = (symbol: string): string => symbol.toUpperCase().replace(/[^\p{L}\p{N}]/gu, '')
+
 async function find(): Promise<void> {
   const wanted = search.value.trim()
-  const known: Found[] = symbols().filter(({ symbol }) => symbol.includes(wanted.toUpperCase()))
+  const known: Found[] = symbols().filter(({ symbol }) => bare(symbol).includes(bare(wanted)))
   draw(known, [])
   if (!wanted) return
   try {

@@ -6,6 +6,9 @@ import { digitsFor, printed } from './decimal'
 import { byId } from './dom'
 import { Legend } from './legend'
 import { digitsAt } from './markets'
+import { notice } from './notice'
+import { titleMarket } from './title'
+import { forgetLines } from './watch'
 
 const message = byId('chart-message')
 const price = byId('price')
@@ -22,6 +25,7 @@ export function redraw(): void {
 }
 
 export function say(text: string, isError = false): void {
+  if (message.textContent === text) return // A screen reader would say it again.
   message.textContent = text
   message.classList.toggle('error', isError)
   message.hidden = !text
@@ -30,6 +34,7 @@ export function say(text: string, isError = false): void {
 export function show(choice: Choice): void {
   candles?.stop()
   price.textContent = ''
+  titleMarket(choice.symbol)
   say('Loading…')
   digits = digitsAt(choice) ?? 2
   const shown = new Candles(choice, {
@@ -49,6 +54,12 @@ export function show(choice: Choice): void {
     told: () => {
       legend.draw()
       drawPrice()
+    },
+    replaced: () => {
+      notice('The data of the server are others than before, such as after a restore: all was loaded anew.')
+      price.textContent = ''
+      titleMarket(choice.symbol)
+      forgetLines()
     },
     failed: (refused) => say(`${refused.message}. Trying again…`, true),
   })
@@ -70,8 +81,7 @@ function drawPrice(): void {
   const text = printed(exact.close, digits)
   price.className = `price ${Number(exact.close) < Number(exact.open) ? 'down' : 'up'}`
   price.textContent = text
-  // Not put off to a frame, of which a page in the background has none.
-  document.title = `${text} ${candles.choice.symbol} · candleql`
+  titleMarket(`${text} ${candles.choice.symbol}`)
 }
 
 function nothing({ symbol, timeframe }: Choice): string {
@@ -81,9 +91,14 @@ function nothing({ symbol, timeframe }: Choice): string {
   )
 }
 
+function read(by: number): void {
+  legend.read()
+  chart.step(by)
+}
+
 const KEYS: Record<string, () => void> = {
-  ArrowLeft: () => chart.step(-1),
-  ArrowRight: () => chart.step(1),
+  ArrowLeft: () => read(-1),
+  ArrowRight: () => read(1),
   PageUp: () => chart.pan(-0.5),
   PageDown: () => chart.pan(0.5),
   '+': () => chart.zoom(0.8),

@@ -32,20 +32,24 @@ export function showTape({ exchange, symbol }: Choice, priceDigits: number): voi
       drawTape()
     },
     (refused) => {
-      // A cursor that the server no longer knows.
-      if (refused.code === 'BAD_USER_INPUT') delete variables.after
+      if (refused.code !== 'CURSOR_EXPIRED') return
+      // Of a database that was replaced: its trades are not those that are shown.
+      delete variables.after
+      trades = []
+      drawTape()
     },
   )
 }
 
 export const drawTape = onceAFrame(() => {
   message.hidden = trades.length > 0
+  const priceDigits = Math.max(digits, ...trades.map(({ price }) => digitsOf(price)))
   const sizeDigits = Math.max(0, ...trades.map(({ size }) => digitsOf(size))) // So that their points are in line.
   trades.forEach((trade, at) => {
     const row = body.children[at] ?? body.appendChild(element('tr', {}, element('td'), element('td'), element('td')))
     const [time, price, size] = row.children
     write(time!, clock(Date.parse(trade.timestamp) / 1000))
-    write(price!, printed(trade.price, digits))
+    write(price!, printed(trade.price, priceDigits))
     write(size!, printed(trade.size, sizeDigits))
     price!.className = trade.side === 'BUY' ? 'up' : 'down'
   })

@@ -9,6 +9,11 @@ function apply(): void {
   byId('theme').textContent = dark ? 'Light' : 'Dark'
 }
 
+/** A colour of style.css, as the theme has it now. */
+export function colour(name: string): string {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim()
+}
+
 /** `changed` is called when the colours are others. */
 export function useTheme(changed: () => void): void {
   byId('theme').addEventListener('click', () => {
@@ -22,4 +27,5 @@ export function useTheme(changed: () => void): void {
   })
 }
 
+// When it is imported: whoever asks for a colour has those of the theme.
 apply()

@@ -4,7 +4,7 @@ import { choose, chosen, type Choice } from './choice'
 import { ask, follow } from './connection'
 import { digitsFor, printed } from './decimal'
 import { arrows, byId, element, onceAFrame } from './dom'
-import { digitsAt, symbols, timeframesOf, withTimeframe } from './markets'
+import { digitsAt, firstTimeOf, symbols, timeframesOf, withTimeframe } from './markets'
 import { drawSparkline } from './sparkline'
 import { secondsOf } from './timeframes'
 
@@ -21,6 +21,7 @@ interface Row {
   line: HTMLCanvasElement
   prices: Map<number, number> // By start, in milliseconds.
   last: string
+  since: string | undefined // When its series began as its line was loaded; undefined before.
 }
 
 const list = byId('watch')
@@ -64,20 +65,34 @@ function rowOf(market: Market): Row {
   const name = element('span', { class: 'name' }, market.symbol)
   const button = element('button', { type: 'button', click: pick }, name, line, price, change)
   const choice = { exchange: market.exchange, symbol: market.symbol, timeframe }
-  return { choice, button, price, change, line, prices: new Map(), last: '' }
+  return { choice, button, price, change, line, prices: new Map(), last: '', since: undefined }
 }
 
-/** Whether its line goes back a day: a history may be loaded only just now. */
-function isWhole({ prices, choice }: Row): boolean {
-  const oldest = Math.min(...prices.keys())
-  return oldest < Date.now() - (DAY - 2 * secondsOf(choice.timeframe)) * 1000
+/** Whether its line has all that there is of a day. By the server's times: the clock of this machine may be wrong. */
+function isWhole({ prices, choice, since }: Row): boolean {
+  if (since === undefined) return false
+  const times = [...prices.keys()]
+  const span = Math.max(...times) - Math.min(...times)
+  // A history may be loaded only just now, from its end.
+  return span >= (DAY - 2 * secondsOf(choice.timeframe)) * 1000 || since === (firstTimeOf(choice) ?? '')
+}
+
+/** Load every line anew: the server's data are others. */
+export function forgetLines(): void {
+  for (const row of rows.values()) {
+    row.prices.clear()
+    row.since = undefined
+  }
+  void loadLines()
 }
 
 async function loadLines(): Promise<void> {
   for (const row of rows.values()) {
     if (isWhole(row)) continue
+    const since = firstTimeOf(row.choice) ?? ''
     const last = Math.min(POINTS, Math.ceil(DAY / secondsOf(row.choice.timeframe)))
     const { candleSeries } = await ask(History, { ...row.choice, last }).catch(() => ({ candleSeries: null }))
+    if (candleSeries) row.since = since
     candleSeries?.time.forEach((time, at) => {
       if (!row.prices.has(time)) row.prices.set(time, candleSeries.close[at]!)
     })
@@ -108,6 +123,7 @@ const draw = onceAFrame(() => {
     if (first === undefined || last === undefined) continue
     const direction = last < first ? 'down' : 'up'
     if (row.last) row.price.textContent = printed(row.last, digitsAt(row.choice) ?? digitsFor(last))
+    if (row.since === undefined) continue // Against what came since the page was opened it would say nothing of a day.
     row.change.textContent = `${last < first ? '−' : '+'}${Math.abs((last / first - 1) * 100).toFixed(2)}%`
     row.change.className = direction
     drawSparkline(row.line, prices, style.getPropertyValue(`--${direction}`))
