@@ -47,11 +47,11 @@ class Chosen:
         self.fields = sorted({nodes[0].name.value for nodes in found})
         """The names of the root fields that it asks for."""
         self.costs = Costs(schema, document, node)
-        self._compiled: Operation | NotCompiled
         try:
-            self._compiled = Operation(schema, document, self.name)
+            self._compiled: Operation | str = Operation(schema, document, self.name)
         except NotCompiled as reason:
-            self._compiled = reason
+            # The text alone: an exception that is kept and raised again keeps the frames of each time.
+            self._compiled = str(reason)
 
     def compiled(self) -> Operation:
         """The query that it is.
@@ -59,8 +59,8 @@ class Chosen:
         Raises:
             NotCompiled: It is none.
         """
-        if isinstance(self._compiled, NotCompiled):
-            raise self._compiled
+        if isinstance(self._compiled, str):
+            raise NotCompiled(self._compiled)
         return self._compiled
 
 

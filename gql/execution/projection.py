@@ -65,7 +65,7 @@ def projection(shape: Shape) -> Project:
     names: dict[str, Any] = {"_instant": _instant, "_isfinite": isfinite, "_list": _list}
     names |= {"datetime": datetime, "decimal": Decimal, "floats": Floats, "row": StoredCandle, "rows": PRINTABLE}
     code = f"lambda value, info, later: {_code(shape, 'value', names, 0)}"
-    return eval(code, names)  # type: ignore[no-any-return]  # noqa: S307 -- names and attributes of our own schema
+    return eval(code, names)  # type: ignore[no-any-return]  # noqa: S307 -- names of our own schema; clients choose aliases, which are quoted by repr()
 
 
 def _code(shape: Shape, value: str, names: dict[str, Any], depth: int) -> str:
@@ -82,6 +82,9 @@ def _code(shape: Shape, value: str, names: dict[str, Any], depth: int) -> str:
     fields = []
     waits: list[tuple[str, Resolved, Project]] = []
     for response_name, source, field in rest[0]:
+        # Clients choose response names (aliases); a GraphQL name is an identifier.
+        if not response_name.isidentifier():
+            raise ValueError(f"{response_name!r} is no name")
         if source is None:
             code = repr(inner)
         elif isinstance(source, str):

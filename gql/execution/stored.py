@@ -52,7 +52,7 @@ def printer(shape: Shape) -> Callable[[StoredCandles | StoredEdges | StoredCandl
     code = _object(shape)
     split = f" for {', '.join(VALUES)} in (row[-1].split(','),)"
     arguments = "rows, exchange, symbol, timeframe, end, cursor"
-    make = eval(f"lambda {arguments}: [f'''{code}''' for row in rows{split}]", names)  # noqa: S307 -- names and attributes of our own schema
+    make = eval(f"lambda {arguments}: [f'''{code}''' for row in rows{split}]", names)  # noqa: S307 -- a client's aliases are in it, each an identifier
 
     def texts(series: Series, rows: Sequence[Any]) -> list[str]:
         length = series.timeframe.length // timedelta(microseconds=1)
@@ -82,6 +82,9 @@ def _object(shape: Shape) -> str:
     _, name, fields = shape
     parts = []
     for response_name, source, field in fields:
+        # Clients choose response names (aliases); a GraphQL name is an identifier, which can't end the text.
+        if not response_name.isidentifier():
+            raise ValueError(f"{response_name!r} is no name")
         code = f'"{name}"' if source is None else _object(field) if source == "node" else _CODE[source]
         parts.append(f'"{response_name}":{code}')
     return f"{{{{{','.join(parts)}}}}}"
