@@ -102,7 +102,9 @@ def test_an_installed_wheel_serves_queries_and_both_pages_outside_the_tree(place
             address = next((word for line in lines for word in line.split() if word.endswith("/graphql")), None)
             assert address is not None, log.read_text()
             asked = httpx2.post(address, json={"query": "{ markets { symbol } }"}, timeout=30)
-            pages = [httpx2.get(url, headers={"Accept": "text/html"}) for url in (address.removesuffix("graphql"), address)]
+            pages = [
+                httpx2.get(url, headers={"Accept": "text/html"}) for url in (address.removesuffix("graphql"), address)
+            ]
         finally:
             process.terminate()
             code = process.wait(timeout=30)
