@@ -1,6 +1,7 @@
 """The exchange's clock, without asking it every time."""
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -13,22 +14,26 @@ log = structlog.get_logger(__name__)
 
 
 class ExchangeClock:
-    """This machine's clock, and how far the exchange's was ahead when it was asked last."""
+    """What the exchange's clock said when it was asked last, and the time that went by since.
+
+    Until its first answer the machine's clock at the start counts. That clock may be set at any moment, and candles
+    that it ended too early would be final: time goes on by the monotonic clock.
+    """
 
     def __init__(self) -> None:
-        self._ahead = timedelta(0)
+        self._zero = datetime.now(UTC) - timedelta(seconds=time.monotonic())
 
     def now(self) -> datetime:
         """The exchange's time, in UTC."""
-        return datetime.now(UTC) + self._ahead
+        return self._zero + timedelta(seconds=time.monotonic())
 
     async def keep(self, rest: OKXRest) -> None:
         """Ask the exchange now and then, until cancelled."""
         while True:
             try:
-                before = datetime.now(UTC)
+                before = time.monotonic()
                 theirs = await rest.server_time()
-                self._ahead = theirs - before - (datetime.now(UTC) - before) / 2
+                self._zero = theirs - timedelta(seconds=(before + time.monotonic()) / 2)
             except OKXError as error:
                 log.warning("OKX does not tell the time", reason=str(error))
             await asyncio.sleep(ASK_EVERY)
