@@ -226,6 +226,19 @@ async def test_what_the_exchange_has_no_more_is_all_that_stays(db):
     assert left == [Gap("okx", BTC, 11, 17, gap.after, NOON)]
 
 
+@pytest.mark.parametrize("first", [1, 700])
+async def test_a_look_back_that_comes_to_the_listing_leaves_no_gap(db, first):
+    row = json.loads(a_record(trade_id=first, timestamp=NOON).raw)
+    gap = Gap("okx", BTC, 0, first, NOON - timedelta(minutes=5), NOON + timedelta(minutes=5))
+
+    async with answering(a_reply(row), a_reply()) as rest, mending(db, rest) as repair:
+        repair.report(gap)
+        await repair.idle()
+        left = await db.gaps.of("okx", [BTC])
+
+    assert left == []
+
+
 @pytest.mark.parametrize(
     ("since", "minute"),
     [

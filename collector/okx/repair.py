@@ -176,6 +176,9 @@ class Repair:
             except OKXError as error:
                 log.error("Missing trades were refused", symbol=gap.symbol, after=known.first, reason=str(error))
                 break
+            if not page and gap.first_missing_id == 0:
+                known.add(0, known.first)  # a look-back came to the listing, whose first id may be any
+                break
             if not page:
                 log.error("Trades are missing and OKX has them no more", symbol=gap.symbol, first=gap.first_missing_id,
                           last=known.first - 1)  # fmt: skip
