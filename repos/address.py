@@ -1,11 +1,16 @@
 """Which database is meant, out of the variables of an environment."""
 
+import re
 from collections.abc import Mapping
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from repos.domain import InvalidValue
 
 _VARIABLES = ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB")
+
+_PORT_DIGITS, _LAST_PORT = 5, 65_535
+_ESCAPED = "@ : / ? # are written %40 %3A %2F %3F %23"
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\[\]:\s]*)(:(?P<port>[^:]*))?")
 
 # Parameters of libpq that the driver would take for settings of the server, which refuses them. It binds no channels,
 # encrypts by no GSS, and has a timeout of ours.
@@ -29,6 +34,9 @@ def database_url(environ: Mapping[str, str]) -> str | None:
 
     Of the POSTGRES_* any one is enough; the others are localhost, 5432, postgres, no password, and the user's name.
     POSTGRES_HOST may be the folder of a Unix socket.
+
+    Raises:
+        InvalidValue: POSTGRES_PORT is no port.
     """
     if url := environ.get("DATABASE_URL"):
         return url
@@ -36,6 +44,7 @@ def database_url(environ: Mapping[str, str]) -> str | None:
     if not (host or port or user or password or name):
         return None
     user = user or "postgres"
+    check_port("POSTGRES_PORT", port or "5432")
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"
     # As a parameter: between @ and / there is no room for a path.
@@ -44,20 +53,69 @@ def database_url(environ: Mapping[str, str]) -> str | None:
     return f"postgresql://{quote(user, safe='')}{secret}@/{quote(name or user, safe='')}?{place}"
 
 
-def driver_url(url: str) -> str:
+def driver_url(url: str, name: str = "DATABASE_URL") -> str:
     """`url` (postgresql://, postgres:// or postgresql+asyncpg://) for asyncpg, which reads libpq's parameters.
 
     Raises:
-        InvalidValue: It is of another kind.
+        InvalidValue: It is of another kind, or can't be taken apart. It carries `name`, and quotes nothing that could
+            be a part of the password.
     """
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in ("postgresql", "postgres", "postgresql+asyncpg"):
-        raise InvalidValue(
-            "DATABASE_URL", "it must begin with postgresql://, as in postgresql://user@host:5432/database"
-        )
+        raise InvalidValue(name, "it must begin with postgresql://, as in postgresql://user@host:5432/database")
     place, mark, query = rest.partition("?")
+    _check_place(name, place, query)
     kept = "&".join(part for part in query.split("&") if part.partition("=")[0] not in _LIBPQ_ALONE)
     return f"postgresql://{place}{mark if kept else ''}{kept}"
+
+
+def describe(url: str) -> str:
+    """Where a URL of driver_url's leads and as whom, for a message: everything but the password."""
+    parts = urlsplit(url)
+    account, _, hosts = parts.netloc.rpartition("@")
+    query = dict(parse_qsl(parts.query))
+    user = unquote(account.partition(":")[0]) or query.get("user", "")
+    place = unquote(hosts) or ":".join(query[key] for key in ("host", "port") if key in query) or "its default place"
+    database = unquote(parts.path.lstrip("/")) or query.get("database", user)
+    named = f"the database {database}" if database else "the database"
+    return f"{named} at {place}" + (f" as {user}" if user else "")
+
+
+def _check_place(name: str, place: str, query: str) -> None:
+    """Refuse what the driver would trip over with the password's own text in its error, or read as another place."""
+    authority, _, database = place.partition("/")
+    account, at, hosts = authority.rpartition("@")
+    # A sign that was left as it is ends the password too early: what follows it has the @ that was meant to end it.
+    early = "#" in place + query or "@" in database + query or set(account) & set("@[]") or account.count(":") > 1
+    if early or not _is_splittable(place):
+        raise InvalidValue(name, f"in a user's name or password {_ESCAPED}")
+    ports = [port for key, port in parse_qsl(query) if key == "port"]
+    for host in hosts.split(",") if hosts else ():
+        found = _HOST.fullmatch(host)
+        if found is None:
+            told = "host:port" if at else f"user:password@host:port, where {_ESCAPED}"
+            raise InvalidValue(name, f"what stands before the database's name is not {told}")
+        ports += [found["port"]] if found["port"] else []
+    for port in ",".join(ports).split(",") if ports else ():
+        check_port(name, port)
+
+
+def _is_splittable(place: str) -> bool:
+    """Whether the driver's splitting, which is that of the standard library, takes it as it stands."""
+    try:
+        return urlsplit(f"postgresql://{place}").netloc == place.partition("/")[0]
+    except ValueError:  # with the whole of what it was given in the text
+        return False
+
+
+def check_port(name: str, port: str) -> None:
+    """Refuse what is no port.
+
+    Raises:
+        InvalidValue: It is no whole number from 1 to 65535.
+    """
+    if not (port.isascii() and port.isdigit() and len(port) <= _PORT_DIGITS and 1 <= int(port) <= _LAST_PORT):
+        raise InvalidValue(name, "the port must be a whole number from 1 to 65535")
 
 
 def wants_sql_logged(environ: Mapping[str, str]) -> bool:

@@ -79,7 +79,7 @@ class DatabaseOperations:
             InvalidValue: The URL is not PostgreSQL's.
         """
         self._database = driver_url(database) if isinstance(database, str) else database
-        self._listen_url = None if listen_url is None else driver_url(listen_url)
+        self._listen_url = None if listen_url is None else driver_url(listen_url, "DATABASE_LISTEN_URL")
         self._log = _bound(logger)
         self._preparing = asyncio.Lock()
         self._migrated = False

@@ -225,8 +225,21 @@ def test_collect_without_serving_ends_on_a_signal(folder):
         ),
         pytest.param(["migrate"], {"LOG_LEVEL": "loud"}, "LOG_LEVEL: ", id="a setting"),
         pytest.param(["migrate"], {"DATABASE_URL": "mysql://x"}, "DATABASE_URL: it must begin", id="another database"),
+        pytest.param(["migrate"], {"POSTGRES_PORT": "abc"}, "POSTGRES_PORT: the port must be a", id="a port"),
         pytest.param(
-            ["migrate"], {"DATABASE_URL": "postgresql://x@127.0.0.1:9/y"}, "Connection refused", id="no database"
+            ["migrate"],
+            {"DATABASE_URL": "postgresql://u:p@h:abc/d"},
+            "DATABASE_URL: the port must be",
+            id="a URL's port",
+        ),
+        pytest.param(
+            ["migrate"], {"DATABASE_URL": "postgresql://u:se#cret@h/d"}, "DATABASE_URL: in a user's", id="a password"
+        ),
+        pytest.param(
+            ["migrate"],
+            {"DATABASE_URL": "postgresql://x:secret@127.0.0.1:9/y"},
+            "migrating the database y at 127.0.0.1:9 as x: [Errno 111] Connect",
+            id="no database",
         ),
         pytest.param(
             ["serve", "--no-collect", "--host", "203.0.113.1"], {}, "can't listen on 203.0.113.1", id="an address"

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from repos.address import describe
 from repos.base import DRIVER_ERRORS, translated
 from repos.errors import DatabaseOperationError
 
@@ -44,7 +45,7 @@ async def migrate(url: str) -> None:
                 await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
                 await connection.run_sync(_upgrade)
     except DRIVER_ERRORS as error:
-        failure = translated("migrating the database", error)
+        failure = translated(f"migrating {describe(url)}", error)
         raise failure from failure.__cause__
 
 
