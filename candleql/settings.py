@@ -10,7 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from candleql.errors import UserError
 from gql.limits import Limits
-from repos.address import database_url
+from repos.address import ENV_ENCODING, ENV_FILE, database_url, environment
+from repos.domain import InvalidValue
 
 if TYPE_CHECKING:
     from gql.trusted import TrustedDocuments
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 class Settings(BaseSettings):
     """Every setting, with its default; .env.example says what each is for. In the environment names are upper case."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILE, env_file_encoding=ENV_ENCODING, extra="ignore", hide_input_in_errors=True
+    )
 
     database_url: str | None = None
     database_listen_url: str | None = None
@@ -137,7 +140,10 @@ def read_settings() -> Settings:
         UserError: One is wrong.
     """
     try:
+        environment()  # says what is wrong with a .env file that can't be read
         return Settings()
+    except InvalidValue as error:
+        raise UserError(str(error)) from error
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()

@@ -1,10 +1,17 @@
 """Which database is meant, out of the variables of an environment."""
 
+import os
 import re
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
+from dotenv import dotenv_values
+
 from repos.domain import InvalidValue
+
+ENV_FILE = ".env"
+"""In the folder that the process was started in. The command line and Python read it alike."""
+ENV_ENCODING = "utf-8-sig"  # some editors begin a file with a mark
 
 _VARIABLES = ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB")
 
@@ -27,6 +34,20 @@ _LIBPQ_ALONE = {
     "sslcompression",
     "sslsni",
 }
+
+
+def environment() -> dict[str, str]:
+    """The variables of this process over those of ENV_FILE, if there is one. Names are in upper case.
+
+    Raises:
+        InvalidValue: The file is not in UTF-8.
+    """
+    try:
+        file = dotenv_values(ENV_FILE, encoding=ENV_ENCODING)
+    except UnicodeDecodeError as error:
+        raise InvalidValue(ENV_FILE, f"not UTF-8: {error.reason} at byte {error.start}") from error
+    merged = {name.upper(): value for name, value in file.items() if value is not None}
+    return merged | {name.upper(): value for name, value in os.environ.items()}
 
 
 def database_url(environ: Mapping[str, str]) -> str | None:
@@ -120,4 +141,4 @@ def check_port(name: str, port: str) -> None:
 
 def wants_sql_logged(environ: Mapping[str, str]) -> bool:
     """Whether DEBUG asks for all SQL in the log."""
-    return environ.get("DEBUG", "").strip().lower() in ("1", "true", "yes", "on")
+    return environ.get("DEBUG", "").strip().lower() in ("1", "true", "t", "yes", "y", "on")

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-import os
 import time
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakSet
@@ -15,10 +15,10 @@ import structlog
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from repos.address import database_url, driver_url, wants_sql_logged
+from repos.address import database_url, driver_url, environment, wants_sql_logged
 from repos.base import DRIVER_ERRORS
 from repos.bots import BotRepository
-from repos.domain import Stats
+from repos.domain import InvalidValue, Stats
 from repos.embedded.server import EmbeddedPostgres, default_data_dir
 from repos.errors import DatabaseOperationError, DatabaseUnavailable
 from repos.events import DatabaseHealth
@@ -235,24 +235,33 @@ def _as_text(_: object, __: str, event: structlog.typing.EventDict) -> str:
 _operations: dict[str, DatabaseOperations] = {}
 
 
-def get_database_operations(url: str | None = None, logger: Logger | None = None) -> DatabaseOperations:
-    """The operations on the database at `url`: one object per process and URL until it is closed.
+def get_database_operations(
+    url: str | None = None, logger: Logger | None = None, *, data_dir: str | Path | None = None
+) -> DatabaseOperations:
+    """The operations on the database at `url`, or on the embedded one of `data_dir`: one object per process and place
+    until it is closed.
 
-    Without `url` the environment says: DATABASE_URL or POSTGRES_* (and DATABASE_LISTEN_URL); else it is the embedded
-    database of the default data folder. DEBUG=true there logs all SQL. An object keeps the logger it was made with.
+    Without either the environment says, and a file .env in the current folder, as for the command line: DATABASE_URL or
+    POSTGRES_* (and DATABASE_LISTEN_URL); else it is the embedded database of the default data folder. DEBUG=true there
+    logs all SQL. An object keeps the logger it was made with.
 
     Raises:
-        InvalidValue: The URL is not PostgreSQL's.
+        InvalidValue: The URL is not PostgreSQL's, both are given, or .env can't be read.
     """
-    chosen = url or database_url(os.environ)
-    place = chosen or str(default_data_dir(os.environ))
+    if url is not None and data_dir is not None:
+        raise InvalidValue("data_dir", "a URL was given too, and there is one database: leave one of them out")
+    environ = environment()
+    named = url is not None or data_dir is not None
+    chosen = url if named else database_url(environ)
+    folder = Path(data_dir or default_data_dir(environ)).expanduser().resolve()
+    place = chosen or str(folder)
     operations = _operations.get(place)
     if operations is None or operations.closed:
         operations = DatabaseOperations(
-            chosen or EmbeddedPostgres(default_data_dir(os.environ)),
-            listen_url=None if url else os.environ.get("DATABASE_LISTEN_URL"),
+            chosen or EmbeddedPostgres(folder),
+            listen_url=environ.get("DATABASE_LISTEN_URL") or None if chosen and not named else None,
             logger=logger,
-            log_sql=wants_sql_logged(os.environ),
+            log_sql=wants_sql_logged(environ),
         )
         _operations[place] = operations
     return operations
