@@ -34,24 +34,18 @@ BotId = Annotated[strawberry.ID, strawberry.argument(description="The bot's id."
 _ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
-def given(name: str, value: T | None) -> T | None:
-    """`value`, or None when the argument was left out.
-
-    Raises:
-        InvalidValue: It is an explicit null, which means nothing here.
-    """
-    if value is None:
-        raise InvalidValue(name, "null has no meaning here; leave it out")
+def given(value: T | None) -> T | None:
+    """`value`, or None when it was left out. Relay sends null for every variable that is not set: it means the same."""
     return None if value is UNSET else value
 
 
 def given_as(name: str, value: T | None, read: Callable[[str, T], V]) -> V | None:
-    """What `read` makes of the name and the value, or None when the argument was left out.
+    """What `read` makes of the name and the value, or None when the argument was left out or null.
 
     Raises:
-        InvalidValue: It is an explicit null, or `read` refuses it.
+        InvalidValue: `read` refuses it.
     """
-    present = given(name, value)
+    present = given(value)
     return None if present is None else read(name, present)
 
 
@@ -65,12 +59,12 @@ def paging(
     """The four arguments as a repository's page() takes them. `place` reads the cursor of the argument so named.
 
     Raises:
-        InvalidValue: One is null, or a cursor is none of this list. The repository checks the numbers.
+        InvalidValue: A cursor is none of this list. The repository checks the numbers.
     """
     return {
-        "first": given("first", first),
+        "first": given(first),
         "after": given_as("after", after, place),
-        "last": given("last", last),
+        "last": given(last),
         "before": given_as("before", before, place),
     }
 

@@ -28,7 +28,6 @@ _OF_ASSETS = [header for header in _ALWAYS if header[0] != b"cache-control"]
 _SINGLE = (b"host", b"origin", b"content-length")
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST",
-    "Access-Control-Allow-Headers": "Accept, Authorization, Content-Type",
     "Access-Control-Max-Age": "600",
 }
 _PROBED = ("/healthz", "/readyz")
@@ -139,6 +138,8 @@ class Door:
             (b"vary", b"Origin"),
         ]
         if scope.get("method") == "OPTIONS" and b"access-control-request-method" in headers:
+            asked = headers.get(b"access-control-request-headers", b"Accept, Authorization, Content-Type")
+            added += [(b"access-control-allow-headers", asked), (b"vary", b"Access-Control-Request-Headers")]
             raise _outside(HTTPAnswer(Response(status_code=204, headers=_PREFLIGHT)), added)
         return added
 

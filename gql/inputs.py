@@ -46,7 +46,7 @@ class CandleInput:
     trade_count: int | None = optional("How many trades it is made of; left out where that is not known.")
 
     def candle(self) -> Candle:
-        end_time = given("end_time", self.end_time)
+        end_time = given(self.end_time)
         return Candle(
             self.exchange,
             self.symbol,
@@ -56,7 +56,7 @@ class CandleInput:
             self.low,
             self.close,
             self.volume,
-            given("trade_count", self.trade_count),
+            given(self.trade_count),
             self.start_time,
             self.timeframe.end(self.start_time) if end_time is None else end_time,
         )
@@ -110,13 +110,9 @@ class UpdateBotInput:
 
 
 def bot_fields(sent: CreateBotInput | UpdateBotInput) -> dict[str, Any]:
-    """What was given, by field name; the repository checks the values.
-
-    Raises:
-        InvalidValue: A null where it means nothing.
-    """
-    fields = {name: value for name, value in vars(sent).items() if value is not UNSET}
-    for name, value in fields.items():
-        if name not in ("config", "last_heartbeat"):
-            given(name, value)
-    return fields
+    """What was given, by field name; the repository checks the values. A null counts only where it is a value."""
+    return {
+        name: value
+        for name, value in vars(sent).items()
+        if value is not UNSET and (value is not None or name in ("config", "last_heartbeat"))
+    }

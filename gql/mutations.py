@@ -137,7 +137,7 @@ class Mutation:
                 input.symbol,
                 input.data_type,
                 input.raw_data,
-                given("timestamp", input.timestamp),
+                given(input.timestamp),
             )
         return InsertRawTradePayload(stored=stored)
 
@@ -165,7 +165,7 @@ class Mutation:
             int | None, strawberry.argument(description="The version that the changes were made from.")
         ] = UNSET,
     ) -> Changed:
-        bot_id, version = row_id("id", id), given("expected_version", expected_version)
+        bot_id, version = row_id("id", id), given(expected_version)
         with inside("input"):
             return _changed(id, await info.context.db.bots.update(bot_id, bot_fields(input), version))
 

@@ -71,7 +71,7 @@ class Query:
         before: Before = UNSET,
     ) -> CountedConnection[Candle]:
         series = Series.of(exchange, symbol, timeframe)
-        window: dict[str, Any] = {"start": given("start", start), "end": given("end", end)}
+        window: dict[str, Any] = {"start": given(start), "end": given(end)}
 
         def place(name: str, cursor: str) -> datetime:
             return decoded(name, cursor, CandleCursor, **series._asdict()).start
@@ -101,11 +101,11 @@ class Query:
         end: End = UNSET,
         last: Last = UNSET,
     ) -> CandleColumns:
-        newest = given("last", last)
+        newest = given(last)
         return await info.context.db.market_data.stored.columns(
             Series.of(exchange, symbol, timeframe),
-            start=given("start", start),
-            end=given("end", end),
+            start=given(start),
+            end=given(end),
             last=DEFAULT if newest is None else newest,
         )
 
@@ -146,8 +146,8 @@ class Query:
 
         page = await info.context.db.raw_trades.page(
             *list_,
-            start=given("start", start),
-            end=given("end", end),
+            start=given(start),
+            end=given(end),
             **paging(first, after, last, before, place),
         )
         return Connection(page, lambda row: encoded(RawTradeCursor(*list_, row.timestamp, row.id)))
@@ -182,7 +182,7 @@ class Query:
     ) -> CountedConnection[StoredBot]:
         db = info.context.db.bots
         chosen: dict[str, Any] = {
-            "status": given("status", status),
+            "status": given(status),
             "symbol": given_as("symbol", symbol, label),
         }
         cut = paging(first, after, last, before, lambda name, text: decoded(name, text, BotCursor).id)
@@ -229,7 +229,7 @@ class Query:
         def place(name: str, text: str) -> str:
             return decoded(name, text, InstrumentCursor, exchange=exchange).symbol
 
-        limit = given("first", first)
+        limit = given(first)
         page = await info.context.db.instruments.page(
             label("exchange", exchange),
             given_as("search", search, partial(label, spaces=True)),

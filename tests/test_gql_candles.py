@@ -177,13 +177,9 @@ BAD = [
     ('symbol: "BTC-USDT", timeframe: "1m", first: 10001', "first"),
     ('symbol: "BTC-USDT", timeframe: "1m", last: 10001', "last"),
     ('symbol: "BTC-USDT", timeframe: "1m", first: 1, last: 1', "last"),
-    ('symbol: "BTC-USDT", timeframe: "1m", first: null', "first"),
-    ('symbol: "BTC-USDT", timeframe: "1m", after: null', "after"),
     ('symbol: "BTC-USDT", timeframe: "1m", after: ""', "after"),
     ('symbol: "BTC-USDT", timeframe: "1m", after: "garbage"', "after"),
     ('symbol: "BTC-USDT", timeframe: "1m", before: "*"', "before"),
-    ('symbol: "BTC-USDT", timeframe: "1m", start: null', "start"),
-    ('symbol: "BTC-USDT", timeframe: "1m", end: null', "end"),
     ('symbol: "BTC-USDT", timeframe: "1m", start: "yesterday"', "start"),
     ('symbol: "BTC-USDT", timeframe: "1m", start: "2024-01-02T00:00:00Z", end: "2024-01-01T00:00:00Z"', "start"),
     ('symbol: "BTC-USDT", timeframe: "1m", first: "1"', "first"),
@@ -221,3 +217,20 @@ async def test_a_field_that_fails_leaves_its_siblings_alone(client):
 
     assert answer["data"] == {"bad": None, "good": {"totalCount": "10"}}
     assert answer["errors"][0]["path"] == ["bad"]
+
+
+@pytest.mark.usefixtures("ten")
+async def test_null_for_an_optional_argument_means_left_out(client):
+    query = """query ($start: DateTime, $end: DateTime, $first: Int, $after: String, $last: Int, $before: String) {
+      candles(symbol: "BTC-USDT", timeframe: "1m", start: $start, end: $end, first: $first, after: $after,
+        last: $last, before: $before) { nodes { startTime } } }"""
+    unset = dict.fromkeys(("start", "end", "first", "after", "last", "before"))
+    for name in ("first", "last"):
+        left_out = await client.ask(query, **{name: 3})
+        assert len(left_out["candles"]["nodes"]) == 3
+        assert await client.ask(query, **{**unset, name: 3}) == left_out
+    literal = await client.ask(
+        '{ candles(symbol: "BTC-USDT", timeframe: "1m", start: null, after: null, last: null, first: 3)'
+        " { nodes { startTime } } }"
+    )
+    assert len(literal["candles"]["nodes"]) == 3

@@ -230,11 +230,6 @@ MISTAKES = [
         "snapshot: ",
     ),
     (
-        'subscription { candles(symbol: "X", timeframe: "1m", after: null) { kind } }',
-        "BAD_USER_INPUT",
-        "after: ",
-    ),
-    (
         'subscription { candles(symbol: "X", timeframe: "1m", after: "x") { kind } }',
         "BAD_USER_INPUT",
         "after: ",
@@ -275,6 +270,21 @@ async def test_a_cursor_of_another_series_or_kind_is_refused(app, socket):
 
     assert error["extensions"] == {"code": "BAD_USER_INPUT"}
     assert error["message"] == "after: is a cursor of symbol 'ETH-USDT', not 'BTC-USDT'"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        'subscription { candles(symbol: "BTC-USDT", timeframe: "1m", after: null) { kind } }',
+        'subscription ($after: String) { candles(symbol: "BTC-USDT", timeframe: "1m", after: $after) { kind } }',
+    ],
+)
+async def test_null_for_a_cursor_begins_with_the_snapshot(socket, db, query):
+    await db.market_data.upsert_candles([a_candle()])
+
+    await socket.subscribe(query, after=None)
+
+    assert (await socket.receive())["payload"] == {"data": {"candles": {"kind": "SNAPSHOT"}}}
 
 
 async def test_the_limit_of_operations_on_a_socket_has_a_code(socket):

@@ -1,5 +1,7 @@
 """Raw exchange data over the API."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from tests.builders import MINUTE, NOON, a_record
@@ -123,6 +125,17 @@ async def test_rows_come_in_pages_both_ways(client, db):
     assert ids(late) == ["4", "5"]
 
 
+async def test_raw_data_with_null_for_its_time_is_of_now(client):
+    sent = {"symbol": "X", "dataType": "x", "rawData": 1, "timestamp": None}
+    before = datetime.now(UTC)
+
+    assert (await client.ask(RAW, input=sent))["insertRawWebsocketData"]["stored"] is True
+
+    read = await client.ask('{ rawTrades(symbol: "X", dataType: "x", start: null, end: null) { nodes { timestamp } } }')
+    [node] = read["rawTrades"]["nodes"]
+    assert abs(datetime.fromisoformat(node["timestamp"]) - before) < timedelta(minutes=1)
+
+
 async def test_every_mistake_is_named(client):
     cases = [
         (POINT, a_point(data=[1]), "input.data: "),
@@ -133,7 +146,6 @@ async def test_every_mistake_is_named(client):
         (POINT, a_point(data={"a": "\0"}), "Variable '$input' has invalid value at .data: "),
         (RAW, {"symbol": "X", "dataType": "", "rawData": 1}, "input.dataType: "),
         (RAW, {"symbol": "X", "dataType": "trade", "rawData": {"tradeId": "1"}}, "input.rawData."),
-        (RAW, {"symbol": "X", "dataType": "x", "rawData": 1, "timestamp": None}, "input.timestamp: "),
         (RAW, {"symbol": "X", "dataType": "x\0", "rawData": 1}, "input.dataType: "),
     ]
     for mutation, sent, start in cases:
