@@ -17,6 +17,7 @@ from gql.auth import Unauthenticated
 from gql.caller import Caller
 from gql.roles import Role
 from repos.keys import digest
+from repos.proxies import is_loopback, proxy_for
 
 log = structlog.get_logger(__name__)
 
@@ -108,7 +109,8 @@ class Tokens:
     async def _fetched(self) -> bytes:
         if not self.is_remote:
             return await asyncio.to_thread(Path(self._jwks).read_bytes)
-        async with httpx2.AsyncClient(timeout=_PATIENCE) as http:
+        proxy, outside = proxy_for(self._jwks), not is_loopback(self._jwks)
+        async with httpx2.AsyncClient(timeout=_PATIENCE, proxy=proxy, trust_env=outside) as http:
             return (await http.get(self._jwks)).raise_for_status().content
 
     async def _read_from(self, token: str) -> Caller:

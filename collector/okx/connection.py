@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from collector.okx.pace import Pace
 from collector.okx.protocol import PING, Arg, Event
 from collector.okx.session import PONG_WITHIN, Session
+from repos.proxies import proxy_for
 
 CONNECTIONS = RateLimitItemPerSecond(3)
 REQUESTS = RateLimitItemPerHour(480)
@@ -47,6 +48,7 @@ class Connection:
         # No ping frames of websockets: the exchange counts text frames only.
         socket = await connect(
             url,
+            proxy=proxy_for(url),
             user_agent_header="candleql",
             open_timeout=OPEN_TIMEOUT,
             close_timeout=CLOSE_TIMEOUT,

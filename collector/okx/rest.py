@@ -17,6 +17,7 @@ from collector.okx.pace import Pace
 from collector.okx.protocol import CANDLE_FIELDS, EXCHANGE, read_trade
 from repos.decode import milliseconds
 from repos.domain import EPOCH, EXACT, Candle, Instrument, InvalidValue, Origin, Timeframe, TradeRecord, exact, label
+from repos.proxies import is_loopback, proxy_for
 
 CANDLES, HISTORY_CANDLES = "market/candles", "market/history-candles"
 TRADES, HISTORY_TRADES = "market/trades", "market/history-trades"
@@ -70,6 +71,7 @@ class OKXRest:
         pace: The process's rate windows.
 
     Raises:
+        InvalidValue: The environment names a proxy that can't be used.
         OKXError: Each method may: OKX refused the request.
         OKXUnavailable: Likewise: it still failed at the last attempt.
     """
@@ -78,6 +80,8 @@ class OKXRest:
         self._pace = pace
         self._client = httpx2.AsyncClient(
             base_url=f"{base_url.rstrip('/')}/api/v5/",
+            proxy=proxy_for(base_url),
+            trust_env=not is_loopback(base_url),  # where it would look for a proxy by itself
             headers={"User-Agent": "candleql"},
             timeout=httpx2.Timeout(REPLY_TIMEOUT, connect=5.0),
         )
