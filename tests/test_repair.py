@@ -42,8 +42,10 @@ async def rest(exchange: Simulator) -> AsyncIterator[OKXRest]:
 
 
 @asynccontextmanager
-async def mending(db: DatabaseOperations, rest: OKXRest, *timeframes: str) -> AsyncIterator[Repair]:
-    repair = Repair({BTC: [Timeframe(text) for text in timeframes]}, db, rest)
+async def mending(
+    db: DatabaseOperations, rest: OKXRest, *timeframes: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> AsyncIterator[Repair]:
+    repair = Repair({BTC: [Timeframe(text) for text in timeframes]}, db, rest, now)
     running = asyncio.create_task(repair.run(db.tape.insert))
     try:
         yield repair
@@ -159,6 +161,16 @@ async def test_candles_of_a_gap_that_a_dead_process_left_are_taken_from_the_exch
     assert counted == {BTC: 1}
     assert [candle.start_time for candle in candles] == [an_hour() + timedelta(minutes=n) for n in range(4)]
     assert_true_to(exchange, candles)
+
+
+async def test_a_candle_is_not_asked_for_before_the_exchange_s_clock_has_ended_it(exchange, db, rest):
+    exchange.faults.rest.append(RestFault(**REFUSED))
+
+    async with mending(db, rest, "1m", now=lambda: an_hour() + timedelta(seconds=59)) as repair:
+        repair.report(a_gap(exchange))
+        await repair.idle()
+
+    assert await db.market_data.count(Series("okx", BTC, Timeframe("1m"))) == 0
 
 
 async def test_a_gap_is_told_while_the_exchange_can_t_be_reached_and_ends_with_that(

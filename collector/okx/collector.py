@@ -161,7 +161,7 @@ class OKXCollector:
             if feed is None:
                 feed = await stack.enter_async_context(Feed(self._db))
             rest = await stack.enter_async_context(OKXRest(self._rest_url, pace=self._pace))
-            repair = self._repair = Repair(self._timeframes, self._db, rest)
+            repair = self._repair = Repair(self._timeframes, self._db, rest, self._clock.now)
             live = Live(datetime.now(UTC), repair.report)
             self._look_back = LookBack(self._db, repair, self._timeframes, live.since)
             timeframes = self._timeframes.__getitem__

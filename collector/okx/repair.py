@@ -46,7 +46,15 @@ class Repair:
     from the exchange, where it has such: that outlives this process as the gap does.
     """
 
-    def __init__(self, timeframes: Mapping[str, Sequence[Timeframe]], db: DatabaseOperations, rest: OKXRest) -> None:
+    def __init__(
+        self,
+        timeframes: Mapping[str, Sequence[Timeframe]],
+        db: DatabaseOperations,
+        rest: OKXRest,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`now` is the exchange's clock: the machine's may be minutes off, and would take a candle for ended."""
+        self._now = now
         self._timeframes = timeframes
         self._db = db
         self._rest = rest
@@ -120,7 +128,7 @@ class Repair:
         """Have the stored gaps mended that this process does not work on, unless they are too old for that."""
         stored = await _patiently(self._db.gaps.of, EXCHANGE, list(self._holes))
         self._left.intersection_update(stored)
-        kept_since = datetime.now(UTC) - KEPT
+        kept_since = self._now() - KEPT
         for gap in stored:
             if gap.before >= kept_since and gap not in self._in_work:
                 self._in_work[gap] = asyncio.get_running_loop().time()
@@ -203,7 +211,7 @@ class Repair:
     def _touched(self, gap: Gap) -> Iterator[Uncovered]:
         """The candles that the gap touches, those that have ended."""
         for timeframe in self._timeframes[gap.symbol]:
-            start, now = timeframe.floor(gap.after), timeframe.floor(datetime.now(UTC))
+            start, now = timeframe.floor(gap.after), timeframe.floor(self._now())
             end = min(timeframe.end(timeframe.floor(gap.before)), now)
             if start < end:
                 yield Uncovered(Series(gap.exchange, gap.symbol, timeframe), start, end)
