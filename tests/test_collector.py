@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from collector import pipeline
 from collector.okx import channels as channels_module
+from collector.okx import collector as collector_module
 from collector.okx import connection, session, watchdog
 from collector.okx.collector import OKXCollector
 from collector.okx.metrics import CollectorMetrics
@@ -219,7 +220,7 @@ async def test_a_quiet_connection_that_is_alive_ends_candles(exchange, db, feed,
             await asyncio.sleep(0.01)
 
 
-async def test_what_the_exchange_refuses_is_told_once_and_never_asked_for_again(exchange, db, feed):
+async def test_what_the_exchange_does_not_know_is_told_once(exchange, db, feed):
     exchange.faults.answers.append(Answer("tickers", "60018", times=1_000))
     options = {"data_types": [DataType.TRADE, DataType.TICKER], "store_raw_data": True}
 
@@ -231,7 +232,8 @@ async def test_what_the_exchange_refuses_is_told_once_and_never_asked_for_again(
             rows = await channels(feed, 1)
 
     alarms = [(log["arg"], log["code"]) for log in logs if log["event"] == "OKX refused"]
-    refused = [(row.channel, row.symbol) for row in rows if not row.connected]
+    # Single matches and aggregates of an unknown symbol are tried in turn.
+    refused = [(row.channel.removesuffix("-all"), row.symbol) for row in rows if not row.connected]
     assert sorted(alarms) == [
         ("tickers BTC-USDT", "60018"),
         ("tickers NOPE-USDT", "60018"),
@@ -239,6 +241,28 @@ async def test_what_the_exchange_refuses_is_told_once_and_never_asked_for_again(
         ("trades-all NOPE-USDT", "60018"),
     ]
     assert sorted(refused) == [("tickers", BTC), ("tickers", "NOPE-USDT"), ("trades", "NOPE-USDT")]
+    assert_true_to(exchange, candles)
+
+
+@pytest.mark.parametrize("how", ["a few minutes", "a connection", "the instruments"])
+async def test_a_symbol_that_is_listed_later_is_followed_after(exchange, db, feed, monkeypatch, how):
+    if how == "a few minutes":
+        monkeypatch.setattr(session, "ASK_UNKNOWN_AFTER", 0.5)
+    if how == "the instruments":
+        monkeypatch.setattr(collector_module, "INSTRUMENTS_EVERY", 0.5)
+    named = "channel:trades-all,instId:BTC-USDT doesn't exist"
+    exchange.faults.answers += [Answer("trades-all", "60018", named), Answer("trades", "60018")]
+
+    with capture_logs() as logs:
+        async with a_collector(exchange, db, feed, symbols=[BTC, "ETH-USDT"]), asyncio.timeout(30):
+            while len([log for log in logs if log["event"] == "OKX refused"]) < 2:
+                await asyncio.sleep(0.01)
+            if how == "a connection":
+                exchange.drop()
+            candles = await closed(feed, 2)
+            rows = await channels(feed, 2)
+
+    assert {(row.channel, row.symbol) for row in rows} == {("trades-all", BTC), ("trades-all", "ETH-USDT")}
     assert_true_to(exchange, candles)
 
 

@@ -25,7 +25,7 @@ def test_no_connection_takes_more_args_than_the_exchange_grants(data_types, conn
     followed = [row.symbol for part in parts for row in part.health({})]
     for part in parts:
         for arg in part.args(BUSINESS):
-            part.refused(BUSINESS, arg)
+            part.refused(BUSINESS, arg, "64003")
 
     assert len(parts) == connections
     assert set(followed) == set(symbols)
@@ -39,16 +39,26 @@ def test_a_refused_channel_is_not_connected_and_the_others_are():
     channels.connected(PUBLIC, bitcoin)
     channels.connected(PUBLIC, ether)
 
-    instead = channels.refused(PUBLIC, bitcoin)
+    instead = channels.refused(PUBLIC, bitcoin, "60018")
 
     assert instead is None
     assert [(row.symbol, row.connected) for row in channels.health({})] == [("BTC-USDT", False), ("ETH-USDT", True)]
 
 
+def test_single_matches_are_wanted_again_where_the_exchange_knows_no_aggregates_either():
+    channels = Channels(["BTC-USDT"], [DataType.TRADE])
+
+    aggregates = channels.refused(BUSINESS, ALL, "60018")
+    instead = channels.refused(PUBLIC, Arg("trades", "BTC-USDT"), "60018")
+
+    assert (aggregates, instead) == (Arg("trades", "BTC-USDT"), ALL)
+    assert (channels.args(BUSINESS), channels.args(PUBLIC)) == ([ALL], [])
+
+
 def test_refused_single_matches_are_followed_as_aggregates_on_the_other_endpoint():
     channels = Channels(["BTC-USDT"], [DataType.TRADE])
 
-    instead = channels.refused(BUSINESS, ALL)
+    instead = channels.refused(BUSINESS, ALL, "64003")
 
     assert instead == Arg("trades", "BTC-USDT")
     assert (channels.args(BUSINESS), channels.args(PUBLIC)) == ([], [instead])

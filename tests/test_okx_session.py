@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from collector.okx.protocol import ARGS_PER_REQUEST, PING, Arg, Points, Refused, Subscribed, Trades
-from collector.okx.session import ASK_AGAIN_AFTER, PING_EVERY, PONG_WITHIN, Session
+from collector.okx.session import ASK_AGAIN_AFTER, ASK_UNKNOWN_AFTER, PING_EVERY, PONG_WITHIN, Session
 
 BITCOIN, ETHER, SOL = (Arg("trades-all", f"{coin}-USDT") for coin in ("BTC", "ETH", "SOL"))
 
@@ -89,6 +89,37 @@ def test_an_error_that_names_its_arg_refuses_it_alone():
     assert event.arg == BITCOIN
     assert (session.refused, session.pending) == ({BITCOIN: "60018"}, {ETHER})
     assert asked(session.frames(ASK_AGAIN_AFTER)) == [("subscribe", [ETHER])]
+
+
+def test_what_the_exchange_does_not_know_is_asked_for_again_every_few_minutes_until_it_does():
+    session = Session([BITCOIN, ETHER], 0.0)
+    session.frames(0.0)
+    session.received(an_ack(ETHER), 0.0)
+    unknown = an_error("60018", "channel:trades-all,instId:BTC-USDT doesn't exist")
+
+    session.received(unknown, 1.0)
+    early = asked(session.frames(ASK_UNKNOWN_AFTER))
+    again = asked(session.frames(1.0 + ASK_UNKNOWN_AFTER))
+    session.received(unknown, 400.0)
+    between = session.pending
+    third = asked(session.frames(400.0 + ASK_UNKNOWN_AFTER))
+    session.received(an_ack(BITCOIN), 701.0)
+
+    assert (early, again, between, third) == ([], [("subscribe", [BITCOIN])], set(), [("subscribe", [BITCOIN])])
+    assert (session.active, session.refused, asked(session.frames(5_000.0))) == ({BITCOIN, ETHER}, {}, [])
+
+
+def test_what_the_exchange_does_not_know_can_be_asked_for_at_once_or_wanted_no_more():
+    session = Session([BITCOIN], 0.0)
+    session.frames(0.0)
+    session.received(an_error("60018", "channel:trades-all,instId:BTC-USDT doesn't exist"), 1.0)
+    session.ask_again()
+    at_once = asked(session.frames(2.0))
+    session.received(an_error("60018", "channel:trades-all,instId:BTC-USDT doesn't exist"), 3.0)
+    session.unsubscribe([BITCOIN])
+
+    assert at_once == [("subscribe", [BITCOIN])]
+    assert asked(session.frames(5_000.0)) == []
 
 
 @pytest.mark.parametrize("code", ["60018", "64001", "64002", "64003"])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from collector.okx.protocol import EXCHANGE, Arg
+from collector.okx.session import UNKNOWN
 from repos.domain import DataType
 from repos.events import FeedHealth
 
@@ -45,6 +46,8 @@ class Channels:
 
     def __init__(self, symbols: Sequence[str], data_types: Iterable[DataType]) -> None:
         self._by_endpoint: dict[str, dict[Arg, Channel]] = {PUBLIC: {}, BUSINESS: {}}
+        self._unknown: set[str] = set()
+        """Symbols whose single matches the exchange does not know: it has only aggregates, or no such symbol yet."""
         for data_type in sorted(data_types, key=list(_CHANNELS).index):
             endpoint, name = _CHANNELS[data_type]
             for symbol in symbols:
@@ -92,15 +95,26 @@ class Channels:
             channel.lag_ms = (now - sent).total_seconds() * 1000
         channel.is_live = True
 
-    def refused(self, endpoint: str, arg: Arg) -> Arg | None:
-        """The exchange refused `arg`: what to follow on PUBLIC instead, or None, and then it is not connected."""
-        if arg.channel != _CHANNELS[DataType.TRADE][1]:
+    def refused(self, endpoint: str, arg: Arg, code: str) -> Arg | None:
+        """The exchange refused `arg`: what to follow on the other endpoint instead, or None: then it is not connected.
+
+        Aggregates are tried where single matches are refused. Where the exchange knows neither, the symbol may be
+        listed later, and single matches are to be asked for then.
+        """
+        all_trades = _CHANNELS[DataType.TRADE][1]
+        if arg.channel == all_trades:
+            other, instead = PUBLIC, Arg(_AGGREGATED, arg.symbol)
+            if code == UNKNOWN:
+                self._unknown.add(arg.symbol)
+        elif arg.channel == _AGGREGATED and code == UNKNOWN and arg.symbol in self._unknown:
+            other, instead = BUSINESS, Arg(all_trades, arg.symbol)
+            self._unknown.discard(arg.symbol)
+        else:
             if arg in self._by_endpoint[endpoint]:
                 self._by_endpoint[endpoint][arg].connected = False
             return None
         self._by_endpoint[endpoint].pop(arg, None)
-        instead = Arg(_AGGREGATED, arg.symbol)
-        self._add(PUBLIC, instead)
+        self._add(other, instead)
         return instead
 
     def health(self, open_gaps: dict[str, int]) -> list[FeedHealth]:

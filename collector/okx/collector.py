@@ -18,6 +18,7 @@ from collector.okx.protocol import EXCHANGE, Arg, Malformed, Notice, Points, Ref
 from collector.okx.reconcile import Reconciliation
 from collector.okx.repair import Repair
 from collector.okx.rest import OKXError, OKXRest
+from collector.okx.session import UNKNOWN
 from collector.okx.stream import Disconnected, OKXStream
 from collector.okx.watchdog import Watchdog
 from collector.pipeline import Pipeline
@@ -98,6 +99,8 @@ class OKXCollector:
         self.differences = 0
         """Candles found to differ from the exchange's own; one that changed and differs still counts again."""
         self._repair: Repair | None = None
+        self._unknown: set[Arg] = set()
+        """What the exchange refused because it does not know it, which was told."""
         self._channels = Channels.split(self.symbols, followed)
         self._inbox: asyncio.Queue[Trades | Points] = asyncio.Queue(_WAITING)
         self._batch: list[Trades | Points] = []
@@ -205,15 +208,23 @@ class OKXCollector:
                         self._malformed += 1
                         log.warning("Malformed frame", reason=reason, text=text)
                     case Subscribed(arg):
+                        self._unknown.discard(arg)
                         channels.connected(endpoint, arg)
                         self._changed.set()
                     case Notice(code, message):
                         log.warning("OKX announces", endpoint=endpoint, code=code, reason=message)
                     case Refused(code, message, arg) if arg is not None:
-                        log.error("OKX refused", endpoint=endpoint, arg=str(arg), code=code, reason=message)
-                        instead = channels.refused(endpoint, arg)
+                        if arg not in self._unknown:  # it is asked for again and again, and told once
+                            log.error("OKX refused", endpoint=endpoint, arg=str(arg), code=code, reason=message)
+                        if code == UNKNOWN:
+                            self._unknown.add(arg)
+                        instead = channels.refused(endpoint, arg, code)
                         if instead is not None:
-                            await streams[PUBLIC].subscribe(instead)
+                            await streams[endpoint].unsubscribe(arg)
+                            if endpoint == BUSINESS:
+                                await streams[PUBLIC].subscribe(instead)
+                            else:
+                                streams[BUSINESS].postpone(instead)
                     case Refused(code, message):  # not for good: it is asked for again, or one by one
                         log.warning("OKX could not answer", endpoint=endpoint, code=code, reason=message)
                     case Disconnected(reason):
@@ -301,6 +312,9 @@ class OKXCollector:
                 except (OKXError, DatabaseOperationError) as error:
                     log.warning("Instruments are not known", type=kind, reason=str(error))
                     wait = INSTRUMENTS_RETRY
+            for _, streams in self._streams:
+                for stream in streams.values():
+                    await stream.ask_again()
             await asyncio.sleep(wait)
 
     def _heard_until(self) -> dict[str, datetime]:

@@ -32,22 +32,27 @@ PONG_WITHIN = 10.0
 ASK_AGAIN_AFTER = 60.0
 """For an arg without an answer. Once a minute stays far below the 480 requests an hour of a connection."""
 
+UNKNOWN = "60018"
+"""There is no such symbol or channel. A symbol may be listed at any moment."""
+ASK_UNKNOWN_AFTER = 300.0
+"""Seconds after which a symbol that the exchange did not know is asked for again."""
 UPGRADE = "64008"
 _TRANSIENT = frozenset({"60014", "64007"})
-"""Too many requests; an internal error, to be tried again. Every other error is the last word on its arg."""
+"""Too many requests; an internal error, to be tried again. Every other but UNKNOWN is the last word on its arg."""
 
 
 class Session:
     """One connection, from its opening on. A new connection is a new session.
 
     Send what frames() returns when the connection opens, after every subscribe or unsubscribe, and at
-    wake_at() at the latest; hand what arrives to received(). A wanted arg is pending, then active or refused.
+    wake_at() at the latest; hand what arrives to received(). A wanted arg is pending, then active or refused; one whose
+    symbol the exchange does not know is wanted still, and pending again when it is asked for the next time.
     """
 
     active: set[Arg]
     """Acknowledged by the exchange."""
     refused: dict[Arg, str]
-    """Refused on this connection, with the error's code; not asked for unless subscribe() names it again."""
+    """Refused on this connection, with the error's code. Only UNKNOWN is asked for again without a subscribe()."""
     last_message_at: float
     """When anything arrived last, pongs included; at first when the connection opened."""
     heard_until: float
@@ -70,6 +75,7 @@ class Session:
         self._wanted = dict.fromkeys(args)
         self._asked: dict[Arg, tuple[str, float]] = {}  # the request's id, and when
         self._alone: set[Arg] = set()  # to be asked for one by one, so that an error names its arg
+        self._later: dict[Arg, float] = {}  # when one that the exchange did not know is asked for again
         self._leaving: dict[Arg, None] = {}
         self._ids = map(str, count(1))
         self._ask_at = -inf
@@ -80,15 +86,28 @@ class Session:
     @property
     def pending(self) -> set[Arg]:
         """Wanted, and neither acknowledged nor refused yet."""
-        return self._wanted.keys() - self.active
+        return self._wanted.keys() - self.active - self._later.keys()
 
     def subscribe(self, args: Iterable[Arg]) -> None:
         """Want these args too. One that is active or asked for already is not asked for again."""
         for arg in args:
             self.refused.pop(arg, None)
+            self._later.pop(arg, None)
             self._leaving.pop(arg, None)
             self._wanted[arg] = None
         self._ask_at = -inf
+
+    def postpone(self, args: Iterable[Arg], now: float) -> None:
+        """Want these args, which the exchange does not know at the moment, and ask for them in a few minutes."""
+        for arg in args:
+            self._wanted[arg] = None
+            self.refused[arg] = UNKNOWN
+            self._later[arg] = now + ASK_UNKNOWN_AFTER
+            self._ask_at = min(self._ask_at, self._later[arg])
+
+    def ask_again(self) -> None:
+        """Ask at once for what is postponed."""
+        self.subscribe(list(self._later))
 
     def unsubscribe(self, args: Iterable[Arg]) -> None:
         """Want these args no more."""
@@ -113,7 +132,7 @@ class Session:
             frames += self._requests("subscribe", together, ARGS_PER_REQUEST, now)
             frames += self._requests("subscribe", [arg for arg in due if arg in self._alone], 1, now)
             self._alone.clear()
-            self._ask_at = min(map(self._due_at, self.pending), default=inf)
+            self._ask_at = min(map(self._due_at, self._wanted.keys() - self.active), default=inf)
         if self._pinged_at is None and now >= self._ping_at:
             frames.append(PING)
             self._pinged_at = now
@@ -150,6 +169,8 @@ class Session:
                     self.active.add(arg)
                     self.last_data_at[arg] = now
                     self._asked.pop(arg, None)
+                    self._later.pop(arg, None)
+                    self.refused.pop(arg, None)
                 case Unsubscribed(arg):
                     # One that is wanted (again) is asked for, should the acknowledgements have crossed.
                     self.active.discard(arg)
@@ -157,10 +178,10 @@ class Session:
                 case Notice(code) if code == UPGRADE:
                     self.is_ending = True
                 case Refused():
-                    events[position] = self._settle(event)
+                    events[position] = self._settle(event, now)
         return events
 
-    def _settle(self, error: Refused) -> Refused:
+    def _settle(self, error: Refused, now: float) -> Refused:
         """`error` with the arg that it ends, if it ends one."""
         if error.code in _TRANSIENT:
             return replace(error, arg=None)
@@ -181,15 +202,20 @@ class Session:
             return replace(error, arg=None)
         self._forget(arg)
         self.refused[arg] = error.code
+        if error.code == UNKNOWN:
+            self.postpone([arg], now)
         return replace(error, arg=arg)
 
     def _forget(self, arg: Arg) -> None:
         self._wanted.pop(arg, None)
         self._asked.pop(arg, None)
+        self._later.pop(arg, None)
         self._alone.discard(arg)
         self.active.discard(arg)
 
     def _due_at(self, arg: Arg) -> float:
+        if arg in self._later:
+            return self._later[arg]
         return self._asked[arg][1] + ASK_AGAIN_AFTER if arg in self._asked else -inf
 
     def _requests(self, op: Op, args: list[Arg], size: int, now: float) -> list[str]:
@@ -199,4 +225,7 @@ class Session:
             frames.append(request(op, some, request_id))
             if op == "subscribe":
                 self._asked.update(dict.fromkeys(some, (request_id, now)))
+                for arg in some:
+                    self._later.pop(arg, None)
+                    self.refused.pop(arg, None)
         return frames

@@ -14,7 +14,7 @@ from websockets.uri import parse_uri
 from collector.okx.connection import TOGETHER, Connection
 from collector.okx.pace import Pace
 from collector.okx.protocol import Arg, Event, Refused
-from collector.okx.session import Session
+from collector.okx.session import UNKNOWN, Session
 
 STABLE_AFTER = 10.0
 """A connection that still tells something after so many seconds is a good one: the next reconnect is quick again."""
@@ -93,7 +93,8 @@ class OKXStream:
         """What happens, in order and without end. Cancelling or aclose() closes the connection.
 
         Iterate without long pauses: pings are sent, and pongs read, between one event and the next. An arg that the
-        exchange refuses comes out as a Refused and is wanted no more; the others go on.
+        exchange refuses comes out as a Refused and is wanted no more, unless the exchange does not know its symbol,
+        which may be listed later; the others go on.
         """
         clock = asyncio.get_running_loop().time
         delays = self._delays()
@@ -130,6 +131,18 @@ class OKXStream:
         self._want(args)
         for connection in list(self._connections):
             connection.session.subscribe(args)
+            await connection.send_at_once()
+
+    def postpone(self, *args: Arg) -> None:
+        """Want these args too, which the exchange does not know yet: in a few minutes, or on the next connection."""
+        self._want(args)
+        for connection in self._connections:
+            connection.session.postpone(args, asyncio.get_running_loop().time())
+
+    async def ask_again(self) -> None:
+        """Ask at once for those that the exchange did not know."""
+        for connection in list(self._connections):
+            connection.session.ask_again()
             await connection.send_at_once()
 
     async def unsubscribe(self, *args: Arg) -> None:
@@ -208,4 +221,6 @@ class OKXStream:
 
 
 def _refused(events: Iterable[Event]) -> list[Arg]:
-    return [event.arg for event in events if isinstance(event, Refused) and event.arg is not None]
+    """The args that are refused for good."""
+    refusals = [event for event in events if isinstance(event, Refused) and event.code != UNKNOWN]
+    return [refusal.arg for refusal in refusals if refusal.arg is not None]
