@@ -1,5 +1,6 @@
 """Before everything else: which hosts and origins are let in, how much they may send, and who is behind a proxy."""
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,6 +26,8 @@ _ALWAYS: Headers = [
 ]
 # gql.pages says itself how long its files are kept.
 _OF_ASSETS = [header for header in _ALWAYS if header[0] != b"cache-control"]
+_HOST = re.compile(rb"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]*)?", re.IGNORECASE)
+"""Name or bracketed address, and a port. What is written otherwise is no host: others may read it in another way."""
 _SINGLE = (b"host", b"origin", b"content-length")
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST",
@@ -122,8 +125,9 @@ class Door:
 
     def _learn(self, host: bytes | None) -> None:
         """Remember an allowed host."""
-        name = _name(host or b"")
-        if not ("*" in self._exact or name in self._exact or f".{name}".endswith(self._domains)):
+        written = _HOST.fullmatch(host or b"")
+        name = written[1].decode().lower().removesuffix(".") if written else ""
+        if not ("*" in self._exact or name in self._exact or (name and f".{name}".endswith(self._domains))):
             raise _outside(mistaken(421, "This host is not served here; see ALLOWED_HOSTS"))
         if len(self._allowed) < _ENOUGH:
             self._allowed.add(host)
@@ -164,13 +168,6 @@ def adding(send: Send, headers: Headers) -> Send:
         return send(message)
 
     return add  # type: ignore[return-value]  # what it returns is awaited
-
-
-def _name(host: bytes) -> str:
-    text = host.decode("latin-1").lower()
-    if text.startswith("["):
-        return text[: text.find("]") + 1]
-    return text.partition(":")[0].removesuffix(".")
 
 
 def _refuse_twice(headers: Headers) -> None:

@@ -18,7 +18,7 @@ from gql.auth import Access, Unauthenticated, asking
 from gql.broadcast import Broadcasts
 from gql.caller import Caller
 from gql.context import Context, Resources
-from gql.errors import INTERNAL, Refused
+from gql.errors import FORBIDDEN, INTERNAL, Refused
 from gql.http import (
     EVENTS,
     JSON,
@@ -79,6 +79,8 @@ class GraphQLView:
         if self._page and scope["method"] == "GET" and accepted.page:
             await self._page(scope, receive, send)
             return
+        if scope["method"] == "GET":
+            _refuse_embedded(scope)
         request = await _request(scope, receive, content_type)
         if request.is_empty:
             raise mistaken(HTTPStatus.BAD_REQUEST, "The request has no query")
@@ -118,6 +120,18 @@ class GraphQLView:
                 if payload is None:
                     return
                 yield payload
+
+
+def _refuse_embedded(scope: Scope) -> None:
+    """A page of another site may name our URL in an <img>: the browser asks without an Origin, on its user's account.
+
+    Raises:
+        HTTPAnswer: So it is.
+    """
+    headers = dict(scope["headers"])
+    if headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site") and b"origin" not in headers:
+        text = "A page of another site may ask from an allowed origin only; see ALLOWED_ORIGINS"
+        raise HTTPAnswer(refusal(HTTPStatus.FORBIDDEN, text, code=FORBIDDEN))
 
 
 async def _request(scope: Scope, receive: Receive, content_type: bytes | None) -> Request:

@@ -41,7 +41,25 @@ async def test_a_server_on_loopback_answers_by_its_loopback_names(browser, host)
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8000", "localhost.evil.example", "", "127.0.0.1.evil", "::1"]
+    "host",
+    [
+        "evil.example",
+        "evil.example:8000",
+        "localhost.evil.example",
+        "",
+        "127.0.0.1.evil",
+        "::1",
+        "[::1].evil.example",
+        "[::1]evil",
+        "[::1]:evil",
+        "[::1",
+        "127.0.0.1:evil",
+        "localhost:80.evil.example",
+        "localhost:80:80",
+        "localhost:80@evil.example",
+        "localhost/",
+        "localhost..",
+    ],
 )
 @pytest.mark.parametrize("path", ["/graphql", "/metrics", "/nothing"])
 async def test_a_foreign_name_that_points_here_is_misdirected(browser, host, path):
@@ -148,6 +166,44 @@ async def test_a_link_can_not_change_anything(browser, db):
 
     assert response.status_code >= 400
     assert await db.bots.get_by_id(bot.id) is not None
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_an_image_on_a_foreign_page_spends_nothing_of_its_visitors_points(browser, site):
+    image = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image", "Accept": "image/*,*/*"}
+
+    async def left() -> int:
+        answer = await browser.post("/graphql", json=ASK)
+        return answer.json()["extensions"]["cost"]["remaining"]
+
+    one = await left()
+    cost = one - await left()
+    refused = await browser.get("/graphql", params={"query": "{ stats { candleCount } }"}, headers=image)
+
+    assert told(refused) == (403, "FORBIDDEN")
+    assert await left() == one - 2 * cost
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors", "Origin": DASHBOARD},
+    ],
+)
+async def test_programs_the_own_page_and_allowed_origins_may_ask_by_get(browser, headers):
+    answer = await browser.get("/graphql", params=ASK, headers=headers)
+
+    assert answer.json()["data"] == {"__typename": "Query"}
+
+
+async def test_a_link_on_a_foreign_page_opens_graphiql_which_runs_nothing(browser):
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Accept": "text/html,*/*;q=0.8"}
+    page = await browser.get("/graphql", params=ASK, headers=headers)
+
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
 
 
 @pytest.mark.parametrize(
