@@ -9,6 +9,7 @@ from typing import cast
 
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -18,8 +19,8 @@ from gql.admission import Gate
 from gql.auth import Access, asking
 from gql.context import Resources
 from gql.door import Door, adding
-from gql.errors import Refused
-from gql.http import HTTPAnswer, json_response, response_of
+from gql.errors import BAD_USER_INPUT, Refused
+from gql.http import HTTPAnswer, json_response, refusal, response_of
 from gql.limits import Limits
 from gql.metrics import Metrics
 from gql.pages import ASSETS, DASHBOARD, asset
@@ -31,6 +32,8 @@ from gql.view import GraphQLView, failed
 from repos.domain import Series
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
+
+_GRAPHQL = ("/graphql", "/graphql/")
 
 
 class App(Starlette):
@@ -45,7 +48,7 @@ class App(Starlette):
             send = adding(send, added)
             if not is_measured:
                 receive = await self.door.measured(receive)
-            inside = self.graphql if scope["path"] == "/graphql" else super().__call__
+            inside = self.graphql if scope["path"] in _GRAPHQL else super().__call__
             if scope["type"] == "websocket":
                 with self.door.socket(scope):
                     await inside(scope, receive, send)
@@ -108,7 +111,7 @@ def create_app(
             Route("/readyz", ready),
             Route("/metrics", shown),
         ],
-        exception_handlers={Refused: _refused, Exception: _failed},
+        exception_handlers={Refused: _refused, HTTPException: _no_such, Exception: _failed},
     )
     gate = Gate(schema, limits, trusted, rate_storage)
     resources = Resources(db, feed, frozenset(collected), bot_heartbeat_timeout, gate)
@@ -119,6 +122,12 @@ def create_app(
 
 async def _alive(_: Request) -> Response:
     return json_response({"alive": True})
+
+
+async def _no_such(_: Request, error: Exception) -> Response:
+    """Of a path that is not there, or not by this method."""
+    found = cast("HTTPException", error)
+    return refusal(found.status_code, found.detail, found.headers, code=BAD_USER_INPUT)
 
 
 async def _refused(_: Request, error: Exception) -> Response:

@@ -37,7 +37,8 @@ NOBODY = Caller(Role.VIEWER, "nobody")
 
 
 def permit(caller: Caller, kind: OperationType, fields: Iterable[str]) -> None:
-    """Let an operation run only if its caller may have all root fields that it names, skipped or not.
+    """Let an operation run only if its caller may have all root fields that it names, skipped or not; __typename is
+    everybody's.
 
     Raises:
         Refused: The caller may not.
@@ -45,5 +46,5 @@ def permit(caller: Caller, kind: OperationType, fields: Iterable[str]) -> None:
     if kind is not OperationType.MUTATION:
         return
     for field in fields:
-        if not caller.role.may(field):
+        if field != "__typename" and not caller.role.may(field):
             raise refused(FORBIDDEN, f"A {caller.role} may not ask for Mutation.{field}")

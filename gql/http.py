@@ -1,6 +1,7 @@
 """GraphQL over HTTP, by the draft of graphql/graphql-over-http: what is asked, in which words it is answered, and with
 which status."""
 
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from functools import lru_cache
 from http import HTTPStatus
@@ -73,13 +74,20 @@ def status_of(result: ExecutionResult, media_type: bytes) -> HTTPStatus:
 
 
 def media_of(scope: Scope) -> tuple[bytes | None, Accepted]:
-    """The media type of the body, and what the client accepts."""
+    """The media type of the body, and what the client accepts.
+
+    Raises:
+        HTTPAnswer: The body is compressed.
+    """
     content_type, accept = None, b""
     for name, value in scope["headers"]:
         if name == b"content-type":
             content_type = value
         elif name == b"accept":
             accept = accept + b"," + value if accept else value
+        elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            text = "The body must not be compressed: no Content-Encoding is taken"
+            raise mistaken(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text, {"Accept-Encoding": "identity"})
     return content_type, accepted(accept)
 
 
@@ -141,7 +149,7 @@ def posted(body: bytes) -> Request:
         HTTPAnswer: It is malformed.
     """
     try:
-        return _decode(body)
+        return _decode(body.removeprefix(BOM_UTF8))  # which Windows' tools begin a file with
     except (msgspec.ValidationError, RecursionError) as error:
         wrong = str(error) or "nested too deeply"
         raise mistaken(HTTPStatus.BAD_REQUEST, f"The body is no GraphQL request: {wrong}") from error

@@ -121,6 +121,17 @@ async def test_a_role_may_do_its_own_and_nothing_else_over_http_and_websockets(a
     assert over_http == over_socket == allowed
 
 
+async def test_the_name_of_a_type_is_whoever_may_run_the_fields_beside_it(app, bearer):
+    create, upsert = (text.replace("mutation {", "mutation { __typename kind: __typename") for text in (CREATE, UPSERT))
+    async with a_client(app, await bearer("trader")) as client:
+        allowed = await client.post(create)
+        forbidden = await status_and_codes(client, upsert)
+
+    assert allowed["data"]["__typename"] == allowed["data"]["kind"] == "Mutation"
+    assert "errors" not in allowed
+    assert forbidden == (403, ["FORBIDDEN"])
+
+
 @pytest.mark.parametrize(
     "document",
     [

@@ -114,6 +114,39 @@ async def test_body_of_another_media_type_is_415(client, content_type):
     assert (response.status_code, code_of(response)) == (415, "BAD_USER_INPUT")
 
 
+@pytest.mark.parametrize("coding", ["gzip", "br", "nonsense", "identity, gzip"])
+async def test_a_compressed_body_is_415_and_told_so(client, coding):
+    response = await client.http.post(
+        "/graphql", content=b"\x1f\x8b", headers={"content-type": OLD, "content-encoding": coding}
+    )
+
+    assert (response.status_code, code_of(response)) == (415, "BAD_USER_INPUT")
+    assert response.headers["accept-encoding"] == "identity"
+    assert "Content-Encoding" in response.text
+
+
+@pytest.mark.parametrize("headers", [{}, {"content-encoding": "identity"}])
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n "])
+@pytest.mark.parametrize("path", ["/graphql", "/graphql/"])
+async def test_a_body_may_begin_with_a_byte_order_mark_and_the_path_end_with_a_slash(client, headers, start, path):
+    body = start + b'{"query": "{ __typename }"}'
+
+    response = await client.http.post(path, content=body, headers={"content-type": OLD, **headers})
+
+    assert (response.status_code, response.json()["data"]) == (200, {"__typename": "Query"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/graphql/x", 404), ("POST", "/graphql/x/", 404), ("POST", "/graphqlx", 404), ("PUT", "/graphql/", 405)],
+)
+async def test_what_is_not_there_is_told_in_json(client, method, path, status):
+    response = await client.http.request(method, path, headers={"accept": "*/*"})
+
+    assert (response.status_code, code_of(response)) == (status, "BAD_USER_INPUT")
+    assert response.headers["content-type"] == f"{OLD}; charset=utf-8"
+
+
 async def test_other_methods_are_405_and_told_which_are_allowed(client):
     for method in ("PUT", "DELETE", "PATCH", "HEAD"):
         response = await client.http.request(method, "/graphql")
