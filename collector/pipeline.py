@@ -4,13 +4,13 @@ import asyncio
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from collector.candles import Bucket
 from collector.tracker import Live, Tracker
-from repos.domain import EPOCH, Candle, InvalidValue, Series, Timeframe, Trade, TradeRecord
+from repos.domain import AHEAD, EPOCH, Candle, InvalidValue, Series, Timeframe, Trade, TradeRecord
 from repos.errors import DataRefused
 from repos.feed.news import FormingNews
 from repos.operations import DatabaseOperations
@@ -51,10 +51,12 @@ class Pipeline:
         force_update: bool = False,
         announce: bool = True,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime | None] = lambda: datetime.now(UTC),
     ) -> None:
         """`timeframes` are those of a symbol. `force_update` lets candles folded here replace those of another origin.
 
-        `announce` tells forming candles; `clock` gives the seconds that pace it.
+        `announce` tells forming candles; `clock` gives the seconds that pace it. `now` is the exchange's
+        clock, None where it is not known: trades more than a minute ahead of it are malformed.
         """
         self.candles_written = 0
         self.malformed = 0
@@ -64,6 +66,7 @@ class Pipeline:
         self._force_update = force_update
         self._announce = announce
         self._clock = clock
+        self._now = now
         self._trackers: dict[tuple[str, str], Tracker] = {}
         self._unsettled: dict[Tracker, None] = {}
         self._unannounced: dict[Tracker, None] = {}
@@ -72,7 +75,7 @@ class Pipeline:
     async def add(self, records: Sequence[TradeRecord]) -> list[Trade]:
         """Store trades, in any order, fold them, and store the candles that ended; the trades that are new.
 
-        A trade that the database refuses is counted in `malformed`, logged and left out.
+        A trade from the future, or that the database refuses, is counted in `malformed`, logged and left out.
 
         Raises:
             DatabaseOperationError: The database failed. Adding the same records again is right.
@@ -90,6 +93,11 @@ class Pipeline:
                 for trade, _ in batch:
                     given.setdefault((trade.exchange, trade.symbol), {})[trade.trade_id, trade.first_id] = trade
 
+            now = self._now()
+            # One trade from the future would end the life of its candles.
+            future = [record for record in records if now and record.trade.timestamp > now + AHEAD]
+            if future:
+                records = [record for record in records if now and record.trade.timestamp <= now + AHEAD]
             await store_rest(records, store, self._refused)
             for trade in stored:
                 given[trade.exchange, trade.symbol][trade.trade_id, trade.first_id] = trade
@@ -102,6 +110,8 @@ class Pipeline:
                 self._unsettled[tracker] = self._unannounced[tracker] = None
             await self._settle()
             await self._tell()
+            for record in future:
+                self._refused(record, f"it happens more than a minute ahead of the exchange's clock, {now}")
         return stored
 
     async def tick(self, now: Callable[[str], datetime | None]) -> None:
@@ -163,9 +173,9 @@ class Pipeline:
                 return _candle(bucket, is_final=False)
         return None
 
-    def _refused(self, record: TradeRecord, error: DataRefused) -> None:
+    def _refused(self, record: TradeRecord, reason: DataRefused | str) -> None:
         self.malformed += 1
-        log.warning("Malformed trade, the database refuses it", reason=str(error), text=record.raw)
+        log.warning("Malformed trade, it is left out", reason=str(reason), text=record.raw)
 
     async def _open(self, exchange: str, symbol: str) -> Tracker:
         timeframes = self._timeframes(symbol)
@@ -224,7 +234,9 @@ class Pipeline:
             if buckets:
                 done.append((tracker, stored))
         if candles:
-            written = await self._db.market_data.upsert_candles(candles, self._force_update)
+            # Their trades were held against the exchange's clock, and this machine's may be behind.
+            now = max(candle.end_time for candle in candles)
+            written = await self._db.market_data.upsert_candles(candles, self._force_update, now=now)
             self.candles_written += len(written)
         for tracker, stored in done:
             tracker.drop(stored)

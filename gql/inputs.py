@@ -10,7 +10,7 @@ from strawberry.scalars import JSON
 
 from gql.arguments import given
 from gql.types import EXCHANGE, SYMBOL, TIMEFRAME, shown
-from repos.domain import BotStatus, Candle, DataType, InvalidValue, MarketDataPoint, Series, Timeframe
+from repos.domain import BotStatus, Candle, DataType, InvalidValue, MarketDataPoint, Series, Timeframe, not_ahead
 
 
 def optional(description: str) -> Any:
@@ -36,7 +36,9 @@ class CandleInput:
     exchange: str = exchange_field()
     symbol: str = shown(SYMBOL)
     timeframe: Timeframe = shown(TIMEFRAME)
-    start_time: datetime = shown("Where the candle begins: the start of a bucket of its timeframe.")
+    start_time: datetime = shown(
+        "The start of a bucket of its timeframe, at most a minute ahead of the server's clock."
+    )
     end_time: datetime | None = optional("Default, and only right value: startTime plus the timeframe.")
     open: Decimal = shown("Price of the first trade.")
     high: Decimal = shown("Highest price.")
@@ -57,7 +59,7 @@ class CandleInput:
             self.close,
             self.volume,
             given(self.trade_count),
-            self.start_time,
+            not_ahead("start_time", self.start_time),
             self.timeframe.end(self.start_time) if end_time is None else end_time,
         )
 
@@ -106,7 +108,9 @@ class UpdateBotInput:
     status: BotStatus | None = optional("What it is doing.")
     virtual_balance: Decimal | None = optional("In quote currency.")
     config: JSON | None = optional("Settings of its strategy: an object, replaced whole; null means {}.")
-    last_heartbeat: datetime | None = optional("When it last gave a sign of life; null forgets it.")
+    last_heartbeat: datetime | None = optional(
+        "When it last gave a sign of life, at most a minute ahead of the server's clock; null forgets it."
+    )
 
 
 def bot_fields(sent: CreateBotInput | UpdateBotInput) -> dict[str, Any]:

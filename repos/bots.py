@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from repos.base import BaseRepository
 from repos.bot_reader import BotReader
-from repos.domain import Bot, BotStatus, InvalidValue, Page, Timeframe, exact, instant, label
+from repos.domain import Bot, BotStatus, InvalidValue, Page, Timeframe, exact, instant, label, not_ahead
 from repos.errors import Conflict
 from repos.events import BotEventKind
 from repos.feed.bus import Bus
@@ -63,7 +63,7 @@ def _moment(name: str, value: object) -> datetime | None:
         return None
     if not isinstance(value, datetime):
         raise InvalidValue(name, f"{value!r} is not a datetime")
-    return instant(name, value)
+    return not_ahead(name, instant(name, value))
 
 
 def _balance(name: str, value: object) -> Decimal:

@@ -87,6 +87,22 @@ def instant(name: str, value: datetime) -> datetime:
     return value
 
 
+AHEAD = timedelta(minutes=1)
+"""How far ahead of the clock an instant may be that only the past can have."""
+
+
+def not_ahead(name: str, value: datetime, now: datetime | None = None) -> datetime:
+    """`value`, which is not more than a minute ahead of `now`, by default this machine's clock.
+
+    Raises:
+        InvalidValue: It is.
+    """
+    now = now or datetime.now(UTC)
+    if value > now + AHEAD:
+        raise InvalidValue(name, f"{value.isoformat()} is more than a minute ahead of the clock, {now.isoformat()}")
+    return value
+
+
 def check_range(start: datetime | None, end: datetime | None) -> None:
     """Refuse a range that ends before it starts; a bound that is None is open.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ from repos.arrays import arrays, filled, typed
 from repos.base import BaseRepository
 from repos.candle_queries import between, of
 from repos.candle_reader import AskedPage, CandlePage, CandleReader
-from repos.domain import Candle, InvalidValue, Market, Series, Timeframe, check_range
+from repos.domain import Candle, InvalidValue, Market, Series, Timeframe, check_range, not_ahead
 from repos.events import Position
 from repos.feed.bus import Bus
 from repos.revisions import COLUMNS, KEY, candle_of, write
@@ -43,26 +43,34 @@ class MarketDataRepository(BaseRepository):
         Without `force_update` a stored candle stays as it is, except that a fold of trades revises an earlier one.
 
         Raises:
+            InvalidValue: It is still forming, or starts more than a minute ahead of the clock.
             DatabaseOperationError: The database failed; nothing was written.
         """
         return bool(await self.upsert_candles([candle], force_update))
 
-    async def upsert_candles(self, batch: Sequence[Candle], force_update: bool = False) -> list[Candle]:
+    async def upsert_candles(
+        self, batch: Sequence[Candle], force_update: bool = False, *, now: datetime | None = None
+    ) -> list[Candle]:
         """Store candles in one transaction and return those written; of a key given twice the last wins.
 
         Each series that changes takes one new revision, saved and announced with the rows. Its row in `series` is
         locked first, in key order: writers of one series queue, so its revisions commit in order and without a hole.
 
+        `now` is what the source's clock shows, where it is not this machine's.
+
         Raises:
-            InvalidValue: A candle is still forming.
+            InvalidValue: A candle is still forming, or starts more than a minute ahead of the clock; nothing was
+                written.
             DatabaseOperationError: The database failed; nothing was written.
         """
         if not batch:
             return []
+        now = now or datetime.now(UTC)
         given: dict[tuple[str, str, Timeframe], dict[datetime, Candle]] = {}
         for candle in batch:
             if not candle.is_final:
                 raise InvalidValue("is_final", f"{candle.series} at {candle.start_time.isoformat()} is still forming")
+            not_ahead("start_time", candle.start_time, now)
             given.setdefault((candle.exchange, candle.symbol, candle.timeframe), {})[candle.start_time] = candle
         candles = {Series(*key): given[key] for key in sorted(given)}
         async with self._hot_transaction(f"storing {len(batch)} candles, the first of {batch[0].series}") as connection:

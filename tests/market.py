@@ -14,7 +14,10 @@ BEFORE, AFTER = NOON - timedelta(days=40), NOON + timedelta(days=40)
 
 
 class Market:
-    """A live pipeline over `db` with the timeframe 5s unless said otherwise, what it reported, and a clock to turn."""
+    """A live pipeline over `db` with the timeframe 5s unless said otherwise, what it reported, and a clock to turn.
+
+    `now` is what the exchange's clock shows, where that is known.
+    """
 
     def __init__(
         self,
@@ -23,6 +26,7 @@ class Market:
         since: datetime = NOON,
         live: bool = True,
         force_update: bool = False,
+        now: datetime | None = None,
     ) -> None:
         self.db = db
         self.holes: list[Gap | Uncovered] = []
@@ -33,6 +37,7 @@ class Market:
             live=Live(since, self.holes.append) if live else None,
             force_update=force_update,
             clock=lambda: self.seconds,
+            now=lambda: now,
         )
 
     async def add(self, *trades: Trade) -> list[Trade]:

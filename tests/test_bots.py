@@ -117,6 +117,16 @@ async def test_two_bots_never_share_a_name(db: DatabaseOperations) -> None:
     assert await db.bots.update(first.id, {"name": "one"}) is not None
 
 
+async def test_a_heartbeat_from_the_future_is_refused(db: DatabaseOperations) -> None:
+    [bot] = await add(db, "one")
+
+    with pytest.raises(InvalidValue, match="more than a minute ahead") as raised:
+        await db.bots.update(bot.id, {"last_heartbeat": datetime.now(UTC) + timedelta(seconds=70)})
+
+    assert raised.value.name == "last_heartbeat"
+    assert await db.bots.get_by_id(bot.id) == bot
+
+
 async def test_an_update_changes_the_given_fields_alone(db: DatabaseOperations) -> None:
     [before] = await add(db, "one", config={"fast": 12})
 

@@ -329,3 +329,16 @@ async def test_of_two_writers_of_one_version_one_wins_and_one_gets_a_conflict_an
     for heard_by_one in events:
         told = [(event["kind"], event["bot"]["version"]) for event in heard_by_one]
         assert told == [("CREATED", 1), ("UPDATED", 2), ("DELETED", 2)]
+
+
+async def test_a_heartbeat_may_be_a_minute_ahead_of_the_clock_and_no_more(client):
+    id_ = (await client.ask(CREATE, input=a_bot()))["createBot"]["bot"]["id"]
+    near, far = ((datetime.now(UTC) + timedelta(seconds=ahead)).isoformat() for ahead in (50, 70))
+
+    code, message = await client.refused(UPDATE, id=id_, input={"lastHeartbeat": far})
+    taken = await client.ask(UPDATE, id=id_, input={"lastHeartbeat": near})
+
+    assert code == "BAD_USER_INPUT"
+    assert message.startswith("input.lastHeartbeat: ")
+    assert "more than a minute ahead of the clock" in message
+    assert taken["updateBot"]["bot"]["version"] == 2

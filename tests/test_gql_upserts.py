@@ -1,5 +1,7 @@
 """Writing candles through mutations, and every mistake in one named."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from tests.gql_server import Client, an_app
@@ -118,3 +120,23 @@ async def test_every_bad_candle_is_refused_by_the_name_of_its_field(client):
 
         assert code == "BAD_USER_INPUT"
         assert named in message
+
+
+def from_now(seconds):
+    """A whole second so far from now."""
+    return (datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=seconds)).isoformat()
+
+
+async def test_a_candle_may_start_a_minute_ahead_of_the_clock_and_no_more(client, db):
+    near, far = (an_input(timeframe="1s", startTime=from_now(seconds)) for seconds in (50, 70))
+
+    code, message = await client.refused(UPSERT, input=far)
+    code_of_many, message_of_many = await client.refused(UPSERT_MANY, input=[an_input(), far])
+    assert await db.market_data.markets() == []
+    taken = await client.ask(UPSERT, input=near)
+
+    assert (code, code_of_many) == ("BAD_USER_INPUT", "BAD_USER_INPUT")
+    assert message.startswith("input.startTime: ")
+    assert "more than a minute ahead of the clock" in message
+    assert message_of_many.startswith("input[1].startTime: ")
+    assert taken["upsertCandle"]["stored"] is True

@@ -1,7 +1,7 @@
 """Candles in a real database: who may overwrite whom, and in what order writes are seen."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -90,6 +90,30 @@ async def test_an_empty_batch_writes_nothing(db):
 async def test_a_forming_candle_is_refused(db):
     with pytest.raises(InvalidValue, match="is still forming"):
         await db.market_data.upsert_candle(a_candle(is_final=False))
+
+
+@pytest.mark.parametrize(("ahead", "taken"), [pytest.param(50, True, id="50 s"), pytest.param(70, False, id="70 s")])
+@pytest.mark.parametrize("origin", Origin)
+async def test_a_candle_may_start_a_minute_ahead_of_the_clock_and_no_more(db, origin, ahead, taken):
+    start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=ahead)
+    candle = a_candle(timeframe=Timeframe("1s"), start_time=start, origin=origin)
+
+    if taken:
+        assert await db.market_data.upsert_candle(candle)
+    else:
+        with pytest.raises(InvalidValue, match="more than a minute ahead") as raised:
+            await db.market_data.upsert_candles([a_candle(), candle])
+        assert raised.value.name == "start_time"
+    assert [market.candle_count for market in await db.market_data.markets()] == [1] * taken
+
+
+async def test_a_candle_is_held_against_the_clock_of_its_source_where_that_is_given(db):
+    later = datetime.now(UTC) + timedelta(hours=1)
+    candle = a_candle(start_time=Timeframe("1m").floor(later))
+
+    assert await db.market_data.upsert_candles([candle], now=later) == [candle]
+    with pytest.raises(InvalidValue, match="more than a minute ahead"):
+        await db.market_data.upsert_candles([a_candle(start_time=NOON)], now=NOON - 2 * MINUTE)
 
 
 async def test_series_knows_span_and_count(db):

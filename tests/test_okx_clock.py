@@ -21,3 +21,7 @@ def test_a_step_of_the_machines_clock_is_no_step_of_the_exchanges(
     monkeypatch.setattr(clock, "datetime", Stepped)
 
     assert abs(exchange.now() - datetime.now(UTC)) < timedelta(seconds=10)
+
+
+def test_before_the_exchange_told_its_time_no_instant_is_known_to_be_ahead_of_it() -> None:
+    assert ExchangeClock().latest() is None

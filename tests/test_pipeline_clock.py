@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from datetime import UTC, datetime
 
 import pytest
+import structlog
 
 from collector.tracker import Uncovered
 from repos.events import CandleEvent, CandleEventKind
@@ -12,7 +14,7 @@ from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
 from tests.builders import NOON
 from tests.market import BTC, Market
-from tests.trades import SECOND, a_trade, plain
+from tests.trades import SECOND, a_trade, plain, records
 
 pytestmark = pytest.mark.anyio
 
@@ -121,3 +123,45 @@ async def test_the_clock_stores_no_candle_whose_last_trades_are_missing(db: Data
         Uncovered(BTC, NOON, NOON + 5 * SECOND),
         Uncovered(BTC, NOON + 5 * SECOND, NOON + 10 * SECOND),
     ]
+
+
+async def test_a_trade_from_the_future_is_malformed_and_the_rest_of_its_batch_is_stored(
+    db: DatabaseOperations,
+) -> None:
+    market = Market(db, now=NOON + 10 * SECOND)
+    future = a_trade(13, 71)
+    past = [a_trade(9, -1), a_trade(10, 1), a_trade(11, 4, "300"), a_trade(12, 70)]
+
+    with structlog.testing.capture_logs() as logs:
+        new = await market.add(*past, future)
+
+    assert new == past
+    assert await market.candles() == plain(past[1:3], "5s")
+    assert market.pipeline.malformed == 1
+    told = [entry["text"] for entry in logs if entry["event"].startswith("Malformed trade")]
+    assert told == [record.raw for record in records(future)]
+
+
+async def test_a_trade_from_the_future_ends_no_candle_and_the_feed_goes_on(db: DatabaseOperations) -> None:
+    market = Market(db, now=NOON + 10 * SECOND)
+    await market.add(a_trade(9, -1), a_trade(10, 1))
+
+    await market.add(a_trade(7, 200_000_000, symbol="ETH-USDT"), a_trade(1_000_000, 200_000_000))
+    assert await market.candles() == []
+    await market.add(a_trade(11, 6))
+
+    assert await market.candles() == plain([a_trade(10, 1)], "5s")
+    assert market.pipeline.malformed == 2
+
+
+async def test_candles_are_stored_while_this_machines_clock_is_minutes_behind(db: DatabaseOperations) -> None:
+    start = datetime.now(UTC) + 600 * SECOND
+    first = round((start - NOON) / SECOND)
+    market = Market(db, since=start - 60 * SECOND, now=start)
+
+    await market.add(*(a_trade(10 + number, first + 5 * number) for number in range(3)))
+
+    stored = await db.market_data.get_latest_candle("BTC-USDT", "5s")
+    assert stored is not None
+    assert stored.start_time > datetime.now(UTC) + 590 * SECOND
+    assert market.pipeline.malformed == 0

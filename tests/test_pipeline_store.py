@@ -160,7 +160,7 @@ async def test_an_announcement_that_failed_is_made_by_the_next_call(
     assert published == [plain([a_trade(10, 1)], "5s", is_final=False)]
 
 
-async def _fails(*_: Any) -> None:
+async def _fails(*_: Any, **__: Any) -> None:
     raise DatabaseOperationError("the disk is full")
 
 

@@ -301,11 +301,11 @@ def _by_id(row: Any) -> int:
 def _failing_at(call: int, method: Any) -> Any:
     calls = 0
 
-    async def failing(*arguments: Any) -> Any:
+    async def failing(*arguments: Any, **named: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == call:
             raise DatabaseOperationError("the power went off")
-        return await method(*arguments)
+        return await method(*arguments, **named)
 
     return failing

@@ -22,10 +22,18 @@ class ExchangeClock:
 
     def __init__(self) -> None:
         self._zero = datetime.now(UTC) - timedelta(seconds=time.monotonic())
+        self._is_known = False
 
     def now(self) -> datetime:
         """The exchange's time, in UTC."""
         return self._zero + timedelta(seconds=time.monotonic())
+
+    def latest(self) -> datetime | None:
+        """The latest that it can be now, in UTC; None until the exchange told its time.
+
+        This machine's clock may be minutes behind, and the monotonic one stands still while a laptop sleeps.
+        """
+        return max(self.now(), datetime.now(UTC)) if self._is_known else None
 
     async def keep(self, rest: OKXRest) -> None:
         """Ask the exchange now and then, until cancelled."""
@@ -34,6 +42,7 @@ class ExchangeClock:
                 before = time.monotonic()
                 theirs = await rest.server_time()
                 self._zero = theirs - timedelta(seconds=(before + time.monotonic()) / 2)
+                self._is_known = True
             except OKXError as error:
                 log.warning("OKX does not tell the time", reason=str(error))
             await asyncio.sleep(ASK_EVERY)

@@ -168,7 +168,8 @@ class OKXCollector:
             live = Live(datetime.now(UTC), repair.report)
             self._look_back = LookBack(self._db, repair, self._timeframes, live.since)
             timeframes = self._timeframes.__getitem__
-            self._pipeline = Pipeline(self._db, timeframes, live=live, force_update=self._force_update)
+            force, latest = self._force_update, self._clock.latest
+            self._pipeline = Pipeline(self._db, timeframes, live=live, force_update=force, now=latest)
             reconciliation = Reconciliation(self._timeframes, self._db, rest, repair, self._pipeline, self._differs)
             self._streams = [(channels, self._streams_of(channels)) for channels in self._channels]
             stack.enter_context(feed.answer(self._pipeline.forming))

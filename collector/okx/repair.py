@@ -230,7 +230,8 @@ class Repair:
                 told = 0
                 async for candles in self._rest.candles(series.symbol, series.timeframe, start=start, end=end):
                     # A flat candle of a quiet time is the exchange's invention: where nobody traded there is none.
-                    await self._db.market_data.upsert_candles([candle for candle in candles if candle.volume])
+                    traded = [candle for candle in candles if candle.volume]
+                    await self._db.market_data.upsert_candles(traded, now=end)  # the exchange's clock has passed it
                     told += len(candles)
                 if told == count:
                     return
