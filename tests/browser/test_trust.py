@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from playwright.async_api import Page, WebSocketRoute, expect
+from playwright.async_api import Locator, Page, Route, WebSocketRoute, expect
 
 from repos.domain import Candle, Timeframe
 from tests.browser.conftest import a_page
@@ -19,6 +19,15 @@ CENTRE = """() => {
     const canvas = document.querySelector('#chart canvas')
     return [...canvas.getContext('2d').getImageData(5, 5, 1, 1).data].slice(0, 3)
 }"""
+DRAWN = """
+    window.drawn = []
+    const draw = CanvasRenderingContext2D.prototype.fillText
+    CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+        drawn.push(text)
+        return draw.call(this, text, ...place)
+    }
+"""
+"""Keeps every text that a canvas is given."""
 CHANGES = """seconds => new Promise(done => {
     let count = 0
     const seen = new MutationObserver(changes => count += changes.length)
@@ -139,21 +148,47 @@ async def test_live_regions_are_quiet_while_prices_move(page):
 
 
 async def test_the_watch_list_loads_its_lines_once_although_the_clock_is_wrong(page):
+    await page.goto("/#okx/BTC-USDT/5s")
+    await expect(page.locator("#gaps")).to_have_text("no gaps", timeout=120_000)  # the demo's day is there
     await page.clock.install(time=await page.evaluate("Date.now() - 3_600_000"))
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.post_data or ""))
+
+    def lines() -> list[str]:
+        return [text for text in asked if "query History" in text and '"timeframe":"15m"' in text]
+
+    await page.reload()
+    watched = page.locator("#watch button")
+    await expect(watched.last).to_contain_text("%")
+    await page.wait_for_load_state("networkidle")
+    assert len(lines()) == await watched.count() > 1
+
+    for _ in range(3):
+        async with page.expect_response(lambda response: "query Markets" in (response.request.post_data or "")):
+            await page.clock.run_for(15_000)
+        await page.wait_for_load_state("networkidle")
+
+    assert len(lines()) == await watched.count()
+
+
+async def test_the_watch_list_tells_no_change_of_a_market_that_has_one_price(page):
+    async def forget(route: Route) -> None:
+        if '"timeframe":"15m"' not in (route.request.post_data or ""):
+            await route.continue_()
+            return
+        answer = await (await route.fetch()).json()
+        series = answer["data"]["candleSeries"]
+        empty = {name: [] if isinstance(value, list) else value for name, value in series.items()}
+        await route.fulfill(json={"data": {"candleSeries": empty}})
+
+    await page.route("**/graphql", forget)
     await page.goto("/#okx/BTC-USDT/5s")
-    await expect(page.locator("#watch button").first).to_contain_text("%")
+    first = page.locator("#watch button").first
+    await expect(first).to_contain_text(re.compile(r"\d\.\d"))
     await page.wait_for_load_state("networkidle")
-    await page.clock.run_for(15_000)
-    await page.wait_for_load_state("networkidle")
-    asked.clear()
+    await frame(page)
 
-    async with page.expect_response(lambda response: "query Markets" in (response.request.post_data or "")):
-        await page.clock.run_for(15_000)
-    await page.wait_for_load_state("networkidle")
-
-    assert not [text for text in asked if "query History" in text and '"timeframe":"15m"' in text]
+    assert "%" not in await first.inner_text()
 
 
 async def test_bots_in_trouble_come_first_and_are_counted_in_head_and_title(still, known):
@@ -250,9 +285,14 @@ async def test_a_market_that_nobody_knows_is_asked_about_before_it_is_kept(page)
 async def test_prices_below_a_millionth_of_a_millionth_have_their_digits(still, known):
     db = known[1]
     await db.market_data.upsert_candles([tiny(a_minute(before)) for before in range(30)])
+    await still.add_init_script(DRAWN)
     await still.goto("/#okx/TINY-USDT/1m")
 
     await expect(still.locator("#legend output").first).to_have_text(re.compile(r"^0\.0{14}1"))
+    await frame(still)
+    prices = {text for text in await still.evaluate("drawn") if text.startswith("0.")}
+    assert len(prices) > 3  # of the axis: one for each line of its grid
+    assert not [text for text in prices if not re.match(r"0\.0{14,15}[1-9]", text)]
 
 
 def tiny(candle: Candle) -> Candle:
@@ -293,10 +333,31 @@ async def test_graphiql_opens_with_the_query_of_the_address(page):
     await expect(page.locator(".graphiql-query-editor")).to_contain_text("{ health { healthy } }")
 
 
-async def test_the_examples_of_graphiql_have_a_bot_that_is_there(page):
+async def test_examples_of_graphiql_read_a_bot_that_is_there_and_change_none_but_their_own(page):
+    async def ran(operation: str) -> Locator:
+        await page.get_by_role("button", name="Execute query").click()
+        await page.get_by_role("menuitem", name=operation, exact=True).click()
+        return page.locator(".graphiql-response")
+
     await page.goto("/graphql")
     await expect(page.locator(".graphiql-query-editor")).to_contain_text("query Candles")
-    await page.get_by_role("button", name="Execute query").click()
-    await page.get_by_role("menuitem", name="Bot", exact=True).click()
+    await expect(await ran("Bot")).to_contain_text('"version"')
+    before = await names(page)
+    for operation in ("UpdateBot", "RecordHeartbeat", "DeleteBot"):
+        await expect(await ran(operation)).to_contain_text("NOT_FOUND")
+    assert before
+    assert await names(page) == before
 
-    await expect(page.locator(".graphiql-response")).to_contain_text('"version"')
+    await expect(await ran("CreateBot")).to_contain_text('"graphiql-example"')
+    await page.evaluate("localStorage.clear()")
+    await page.goto("/graphql?")
+    await expect(page.locator(".graphiql-query-editor")).to_contain_text("query Candles")
+    await expect(await ran("UpdateBot")).to_contain_text('"slow"')
+    await expect(await ran("DeleteBot")).to_contain_text('"deleted": true')
+    assert await names(page) == before
+
+
+async def names(page: Page) -> list[str]:
+    """Of the bots that there are."""
+    answer = await page.request.post("/graphql", data={"query": "{ bots(first: 100) { nodes { name } } }"})
+    return [bot["name"] for bot in (await answer.json())["data"]["bots"]["nodes"]]

@@ -123,7 +123,8 @@ const draw = onceAFrame(() => {
     if (first === undefined || last === undefined) continue
     const direction = last < first ? 'down' : 'up'
     if (row.last) row.price.textContent = printed(row.last, digitsAt(row.choice) ?? digitsFor(last))
-    if (row.since === undefined) continue // Against what came since the page was opened it would say nothing of a day.
+    // Against what came since the page was opened, or against itself, it would say nothing of a day.
+    if (row.since === undefined || prices.length < 2) continue
     row.change.textContent = `${last < first ? '−' : '+'}${Math.abs((last / first - 1) * 100).toFixed(2)}%`
     row.change.className = direction
     drawSparkline(row.line, prices, style.getPropertyValue(`--${direction}`))

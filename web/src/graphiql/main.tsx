@@ -12,22 +12,32 @@ const url = new URL('graphql', location.href)
 const asked = new URL(location.href).searchParams
 const subscriptionUrl = url.href.replace(/^http/, 'ws')
 
-/** A bot that is there, for the examples: the one that they make, or else the first. */
-async function aBot(): Promise<{ botId?: string; botName?: string }> {
-  const document = '{ example: botByName(name: "example") { id name } bots(first: 1) { nodes { id name } } }'
+const PATIENCE = 3_000 // Milliseconds that the page waits for the bots of its examples.
+
+/**
+ * A bot that is there, for the examples that read one. Those that change one get only the bot that CreateBot made here,
+ * and none of anybody else's: a key too much would delete it.
+ */
+async function someBots(): Promise<Partial<Record<'botId' | 'botName' | 'exampleBotId', string>>> {
+  const document = `query ($name: String!) {
+    example: botByName(name: $name) { id name }
+    bots(first: 1) { nodes { id name } }
+  }`
+  const body = JSON.stringify({ query: document, variables: { name: usual.botName } })
   const headers = { 'content-type': 'application/json' }
+  const signal = AbortSignal.timeout(PATIENCE)
   try {
-    const response = await fetch(url.origin + url.pathname, { method: 'POST', headers, body: JSON.stringify({ query: document }) })
+    const response = await fetch(url.origin + url.pathname, { method: 'POST', headers, body, signal })
     const { data } = await response.json()
     const bot = data?.example ?? data?.bots?.nodes[0]
-    return bot ? { botId: bot.id, botName: bot.name } : {}
+    return { ...(bot && { botId: bot.id, botName: bot.name }), ...(data?.example && { exampleBotId: data.example.id }) }
   } catch {
     return {} // Such as of a server that wants a key: then it is to be filled in.
   }
 }
 
 const left = localStorage.getItem('graphiql:tabState')
-const examples = left ? '' : JSON.stringify({ ...usual, ...(await aBot()) }, null, 2)
+const examples = left ? '' : JSON.stringify({ ...usual, ...(await someBots()) }, null, 2)
 const wanted = asked.get('query')
 
 createRoot(document.getElementById('graphiql')!).render(
