@@ -1,16 +1,17 @@
 """Before everything else: which hosts and origins are let in, how much they may send, and who is behind a proxy."""
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from gql.errors import FORBIDDEN, Refused
-from gql.http import Headers, HTTPAnswer, mistaken, refusal, response_of
+from gql.errors import BAD_USER_INPUT, FORBIDDEN, Refused
+from gql.http import JSON, Headers, HTTPAnswer, mistaken, refusal, response_of
 from gql.limits import Limits
 from gql.pages import ASSETS
 from gql.proxies import Proxies, counted_as
@@ -35,6 +36,8 @@ _PREFLIGHT = {
 }
 _PROBED = ("/healthz", "/readyz")
 """What an orchestrator asks by whatever address a replica has; they tell nothing that a foreign page could want."""
+_LINGERING = 2.0
+"""Seconds in which a body that is too long may still come, and is thrown away."""
 _ENOUGH = 1_000
 """Hosts that are remembered as allowed: with wildcards and ports a client could make up any number."""
 
@@ -76,14 +79,13 @@ class Door:
         if host not in self._allowed and scope["path"] not in _PROBED:
             self._learn(host)
         scope["client"] = self._proxies.client_of(scope)
-        if int(headers.get(b"content-length", 0)) > self._limits.body_bytes:
-            raise _outside(self._too_long())
-        is_measured = b"transfer-encoding" not in headers
-        always = _OF_ASSETS if scope["path"].startswith(ASSETS) else _ALWAYS
+        added = _OF_ASSETS if scope["path"].startswith(ASSETS) else _ALWAYS
         origin = headers.get(b"origin")
-        if origin is None or origin.partition(b"://")[2] == host:
-            return always, is_measured
-        return self._cross_origin(scope, headers, origin, always), is_measured
+        if origin is not None and origin.partition(b"://")[2] != host:
+            added = self._cross_origin(scope, headers, origin, added)
+        if int(headers.get(b"content-length", 0)) > self._limits.body_bytes:
+            raise _outside(self._too_long(), added)
+        return added, b"transfer-encoding" not in headers
 
     async def measured(self, receive: Receive) -> Receive:
         """`receive` for a body of unknown length, after it was read.
@@ -148,9 +150,26 @@ class Door:
         return added
 
     def _too_long(self) -> HTTPAnswer:
-        # Closed, or the rest of it would have to be read.
         text = f"The body is longer than {self._limits.body_bytes:,} bytes"
-        return mistaken(413, text, {"Connection": "close"})
+        body = refusal(413, text, code=BAD_USER_INPUT).body
+        return HTTPAnswer(_Lingering(body, 413, {"Connection": "close"}, JSON.decode()))
+
+
+class _Lingering(Response):
+    """Is sent at once, and its connection closed a moment later: while a client still sends, closing would take away
+    what it has not read yet (RFC 9112, 9.6)."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LINGERING):
+                while (await receive()).get("more_body", False):
+                    pass
+        await send({"type": "http.response.body"})
 
 
 def _outside(answer: HTTPAnswer, added: Headers = _ALWAYS) -> HTTPAnswer:

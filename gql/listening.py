@@ -1,11 +1,13 @@
 """Connections: how many there may be, and how long they are waited for. uvicorn by itself waits for ever."""
 
 import asyncio
+import sys
 from collections import Counter
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import orjson
+from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gql.errors import BAD_USER_INPUT, RATE_LIMITED
@@ -70,6 +72,8 @@ class HTTPConnection(HttpToolsProtocol):
         self._in_body = False
         self._received = 0
         self._last_words = _MALFORMED
+        self._taken = 0
+        self._without_offer = b""
         self._unsent = 0
         self._unsent_since = 0.0
 
@@ -97,9 +101,31 @@ class HTTPConnection(HttpToolsProtocol):
         if self._awaited_since is None:
             self._awaited_since = self.loop.time()
         self._received += len(data)
-        super().data_received(data)
-        if self._received > _HEAD and (not self._in_body or self._received > self._most):
+        self._feed(data)
+        if self._received > (self._most if self._in_body else _HEAD):
+            self.loop.call_soon(self._stop_flood)  # by then the application has begun
+
+    def _feed(self, data: bytes) -> None:
+        """Have it parsed. A request that offers an upgrade other than to a websocket goes on in HTTP/1.1, with its body
+        (RFC 9110, 7.8): the parser would drop that, so a new one gets the same head without the offer."""
+        rest = memoryview(data)
+        while rest and self.parser is not None and not self.transport.is_closing():
+            self._taken = len(rest)
+            super().data_received(rest)  # type: ignore[arg-type]  # the parser takes any buffer
+            rest = rest[self._taken :]
+            if self._without_offer:
+                head, self._without_offer = self._without_offer, b""
+                self.parser = HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+                super().data_received(head)
+
+    def _stop_flood(self) -> None:
+        """A body that is answered already is thrown away instead: gql.door says for how long."""
+        if not (self._in_body and self.cycle is not None and self.cycle.response_started):
             self._cut_off(_LONG_HEAD)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        [self._taken] = cast("HttpParserUpgrade", sys.exception()).args
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -111,11 +137,19 @@ class HTTPConnection(HttpToolsProtocol):
         if len(self.headers) > _HEADERS:
             self._last_words = _LONG_HEAD
             raise ValueError("too many headers")  # stops the parser, which has uvicorn refuse the request
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT" and not self._should_upgrade():
+            kept = [b": ".join(header) for header in self.headers if header[0] != b"upgrade"]
+            version = self.parser.get_http_version().encode()
+            line = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)
+            self._without_offer = b"\r\n".join([line, *kept, b"", b""])
+            return
         super().on_headers_complete()
         # Trailers, which come after a body in chunks, would get among the headers after those were looked at.
         self.scope["headers"] = self.headers.copy()
 
     def on_message_complete(self) -> None:
+        if self._without_offer:
+            return  # it is the parser's view that it ends here
         super().on_message_complete()
         self._awaited_since = None
         self._in_body = False

@@ -242,6 +242,24 @@ async def test_a_body_may_be_as_long_as_the_limit_and_no_longer(db, feed, chunke
     assert answers[1].headers.get_list("x-content-type-options") == ["nosniff"]
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_client_that_sends_far_too_much_reads_why_and_so_may_a_page_of_an_allowed_origin(db, feed, chunked):
+    app = an_app(db, feed, door=Door(origins=[DASHBOARD], limits=Limits(body_bytes=1_000)))
+    size = 20_000_000
+    length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
+    head = f"POST /graphql HTTP/1.1\r\nHost: localhost\r\nOrigin: {DASHBOARD}\r\n{length}\r\n\r\n".encode()
+    body = b" " * size
+    if chunked:
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (size, body)
+
+    async with running(app, limits=Limits(body_bytes=1_000)) as address:
+        answer = await said_to(address, head, body)
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"access-control-allow-origin: " + DASHBOARD.encode() in answer
+    assert b"longer than 1,000 bytes" in answer
+
+
 def replaced(head: bytes, header: str) -> bytes:
     """`head` with this header instead of one of that name."""
     name = header.partition(":")[0].encode()

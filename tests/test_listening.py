@@ -42,6 +42,38 @@ async def test_a_request_that_does_not_come_whole_in_time_is_cut_off(db, feed, s
     assert b"HTTP/1.1 408 Request Timeout" in answer
 
 
+OFFERING = POST.replace(
+    b"\r\n\r\n", b"\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"
+)
+LAST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param([OFFERING + BODY + LAST], id="at once"),
+        pytest.param([OFFERING, BODY, LAST], id="head and body"),
+        pytest.param([bytes([byte]) for byte in OFFERING + BODY + LAST], id="byte by byte"),
+    ],
+)
+async def test_an_upgrade_that_is_not_taken_costs_a_request_nothing(db, feed, said, caplog):
+    async with running(an_app(db, feed)) as address:
+        answer = await said_to(address, *said)
+
+    assert answer.count(b"HTTP/1.1 200 ") == answer.count(b"HTTP/1.1") == 2
+    assert b'"data":' in answer
+    assert answer.endswith(b'{"alive":true}')
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+
+
+async def test_thousands_of_offers_on_one_connection_are_answered_one_by_one(db, feed):
+    offer = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    async with running(an_app(db, feed)) as address:
+        answer = await said_to(address, offer * 600 + LAST)
+
+    assert answer.count(b"HTTP/1.1 200 ") == 601
+
+
 async def test_connections_that_ended_are_not_left_to_the_garbage_collector(db, feed):
     def alive() -> list[object]:
         return [one for one in gc.get_objects() if type(one) in (HTTPConnection, Connection)]
