@@ -27,7 +27,7 @@ from repos.gaps import GapRepository
 from repos.instruments import InstrumentRepository
 from repos.keys import KeyRepository
 from repos.market_data import MarketDataRepository
-from repos.migrations.upgrade import migrate
+from repos.migrations.upgrade import is_pooled, migrate
 from repos.raw_trades import RawTradeRepository
 from repos.stats import StatsReader
 from repos.tape import TapeRepository
@@ -38,6 +38,7 @@ Logger = logging.Logger | structlog.typing.FilteringBoundLogger
 _CONNECT_SECONDS = 10.0
 _CHECK_SECONDS = 5.0
 _CLOSE_SECONDS = 0.5
+_STATEMENTS = 100  # kept prepared on a connection
 _ANSWER_SECONDS = 60.0
 """A statement that has no answer by then counts as failed: the server may be gone without a word."""
 
@@ -83,11 +84,13 @@ class DatabaseOperations:
         self._log = _bound(logger)
         self._preparing = asyncio.Lock()
         self._migrated = False
+        self._pooled = False
         self._closed = False
         self._connections: WeakSet[asyncpg.Connection] = WeakSet()
         self.engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=self._connect,
+            connect_args={"prepared_statement_name_func": lambda: "" if self._pooled else None},
             echo=log_sql,
             # Said with each transaction: a role may have another default, under which parallel upserts fail (40001).
             isolation_level="READ COMMITTED",
@@ -188,15 +191,18 @@ class DatabaseOperations:
 
     async def _connect_reader(self) -> asyncpg.Connection:
         connection = await self._opened()
-        if self._read_timeout is not None:
-            # Not as a startup parameter: pgbouncer refuses those that it does not know.
+        # Not as a startup parameter: pgbouncer refuses those that it does not know. Nor behind a pooler: others would
+        # inherit it with the server's connection. The wait for rows is bounded here as well.
+        if self._read_timeout is not None and not self._pooled:
             await connection.execute(f"SET statement_timeout = {int(self._read_timeout * 1000)}")
         return connection
 
     async def _opened(self) -> asyncpg.Connection:
+        url = await self._ready()
         connection = await asyncpg.connect(
-            await self._ready(),
+            url,
             timeout=_CONNECT_SECONDS,
+            statement_cache_size=0 if self._pooled else _STATEMENTS,
             command_timeout=_ANSWER_SECONDS,
             connection_class=_Connection,
         )
@@ -211,6 +217,7 @@ class DatabaseOperations:
             url = self._database if isinstance(self._database, str) else await self._database.start()
             if not self._migrated:
                 await migrate(url)
+                self._pooled = await is_pooled(url)
                 self._migrated = True
             return url
 

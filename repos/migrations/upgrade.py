@@ -49,18 +49,43 @@ async def migrate(url: str) -> None:
         raise failure from failure.__cause__
 
 
+async def is_pooled(url: str) -> bool:
+    """Whether a pooler such as pgbouncer answers at `url`: it tells its clients a process id of its own making.
+
+    It may then give each transaction another connection to the server, on which a statement that was prepared under a
+    name is unknown, or is another one.
+
+    Raises:
+        DatabaseUnavailable: The database could not be reached.
+    """
+    try:
+        connection = await asyncpg.connect(url, timeout=10, statement_cache_size=0)
+        try:
+            served_by: int = await connection.fetchval("SELECT pg_backend_pid()")
+            told: int = connection.get_server_pid()
+            return served_by != told
+        finally:
+            await connection.close(timeout=10)
+    except DRIVER_ERRORS as error:
+        failure = translated("looking for a pooler before the database", error)
+        raise failure from failure.__cause__
+
+
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[AsyncConnection]:
     """A connection of SQLAlchemy's to a database whose URL asyncpg understands."""
     engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url, timeout=10), poolclass=NullPool
+        "postgresql+asyncpg://",
+        async_creator=lambda: asyncpg.connect(url, timeout=10, statement_cache_size=0),
+        poolclass=NullPool,
+        connect_args={"prepared_statement_name_func": str},  # none: a pooler would give them to others
     )
     async with engine.connect() as connection:
         yield connection
 
 
 async def _revision(url: str) -> str | None:
-    connection = await asyncpg.connect(url, timeout=10)
+    connection = await asyncpg.connect(url, timeout=10, statement_cache_size=0)
     try:
         encoding = connection.get_settings().server_encoding
         if encoding != "UTF8":
