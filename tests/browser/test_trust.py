@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from playwright.async_api import Locator, Page, Route, WebSocketRoute, expect
+from playwright.async_api import Locator, Page, WebSocketRoute, expect
 
 from repos.domain import Candle, Timeframe
 from tests.browser.conftest import a_page
@@ -145,50 +145,6 @@ async def test_live_regions_are_quiet_while_prices_move(page):
     await expect(page.locator("#price")).not_to_be_empty()
 
     assert await page.evaluate(CHANGES, 10) <= 3
-
-
-async def test_the_watch_list_loads_its_lines_once_although_the_clock_is_wrong(page):
-    await page.goto("/#okx/BTC-USDT/5s")
-    await expect(page.locator("#gaps")).to_have_text("no gaps", timeout=120_000)  # the demo's day is there
-    await page.clock.install(time=await page.evaluate("Date.now() - 3_600_000"))
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.post_data or ""))
-
-    def lines() -> list[str]:
-        return [text for text in asked if "query History" in text and '"timeframe":"15m"' in text]
-
-    await page.reload()
-    watched = page.locator("#watch button")
-    await expect(watched.last).to_contain_text("%")
-    await page.wait_for_load_state("networkidle")
-    assert len(lines()) == await watched.count() > 1
-
-    for _ in range(3):
-        async with page.expect_response(lambda response: "query Markets" in (response.request.post_data or "")):
-            await page.clock.run_for(15_000)
-        await page.wait_for_load_state("networkidle")
-
-    assert len(lines()) == await watched.count()
-
-
-async def test_the_watch_list_tells_no_change_of_a_market_that_has_one_price(page):
-    async def forget(route: Route) -> None:
-        if '"timeframe":"15m"' not in (route.request.post_data or ""):
-            await route.continue_()
-            return
-        answer = await (await route.fetch()).json()
-        series = answer["data"]["candleSeries"]
-        empty = {name: [] if isinstance(value, list) else value for name, value in series.items()}
-        await route.fulfill(json={"data": {"candleSeries": empty}})
-
-    await page.route("**/graphql", forget)
-    await page.goto("/#okx/BTC-USDT/5s")
-    first = page.locator("#watch button").first
-    await expect(first).to_contain_text(re.compile(r"\d\.\d"))
-    await page.wait_for_load_state("networkidle")
-    await frame(page)
-
-    assert "%" not in await first.inner_text()
 
 
 async def test_bots_in_trouble_come_first_and_are_counted_in_head_and_title(still, known):
