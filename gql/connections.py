@@ -114,6 +114,7 @@ class RawTradeConnection:
     edges: list[RawTradeEdge] = shown(EDGES)
     nodes: list[RawTrade] = shown(NODES)
     page_info: PageInfo = shown(PAGE_INFO)
+    total_count: BigInt | None = strawberry.field(resolver=_total_count, description=COUNTED)
 
 
 @strawberry.type(description="A bot and its place.")
@@ -141,3 +142,4 @@ class InstrumentConnection:
     edges: list[InstrumentEdge] = shown(EDGES)
     nodes: list[Instrument] = shown(NODES)
     page_info: PageInfo = shown(PAGE_INFO)
+    total_count: BigInt | None = strawberry.field(resolver=_total_count, description=COUNTED)

@@ -170,10 +170,23 @@ class Mutation:
             return _changed(id, await info.context.db.bots.update(bot_id, bot_fields(input), version))
 
     @strawberry.mutation(
-        graphql_type=BotPayload | None, description="A bot's sign of life, now. No such bot is NOT_FOUND."
+        graphql_type=BotPayload | None,
+        description="A bot's sign of life, now. `id` is wanted, or `botId`, not both. No such bot is NOT_FOUND.",
     )
-    async def record_heartbeat(self, info: Info, bot_id: BotId) -> Changed:
-        return _changed(bot_id, await info.context.db.bots.record_heartbeat(row_id("bot_id", bot_id)))
+    async def record_heartbeat(
+        self,
+        info: Info,
+        id: Annotated[strawberry.ID | None, strawberry.argument(description="The bot's id.")] = UNSET,  # noqa: A002
+        bot_id: Annotated[
+            strawberry.ID | None,
+            strawberry.argument(description="The bot's id.", deprecation_reason="Say `id`, as updateBot does."),
+        ] = UNSET,
+    ) -> Changed:
+        named = [(name, value) for name, value in (("id", id), ("bot_id", bot_id)) if value not in (None, UNSET)]
+        if len(named) != 1:
+            raise InvalidValue("id", "give the bot's id once, here or as botId" if named else "it is missing")
+        [(name, chosen)] = named
+        return _changed(chosen, await info.context.db.bots.record_heartbeat(row_id(name, chosen)))
 
     @strawberry.mutation(
         graphql_type=DeleteBotPayload | None, description="deleted is false when there was no such bot."

@@ -27,7 +27,6 @@ from gql.arguments import (
 from gql.connections import (
     BotConnection,
     CandleConnection,
-    Connection,
     CountedConnection,
     InstrumentConnection,
     RawTradeConnection,
@@ -40,7 +39,7 @@ from repos import domain, events
 from repos.bot_reader import StoredBot
 from repos.bots import NAME_LIMIT
 from repos.candle_reader import AskedPage, CandleColumns
-from repos.domain import Bot, BotStatus, Candle, Instrument, Market, RawTrade, Series, label
+from repos.domain import Bot, BotStatus, Candle, Instrument, Market, RawTrade, Series, data_type_named, label
 from repos.keyset import DEFAULT
 from repos.stored import StoredCandle
 
@@ -128,7 +127,7 @@ class Query:
         exchange: Exchange = "okx",
         symbol: Symbol,
         data_type: Annotated[
-            str, strawberry.argument(description="Only rows that were stored under this name.")
+            str, strawberry.argument(description="Only rows that were stored under this name; DataType's in any case.")
         ] = "trade",
         start: Start = UNSET,
         end: End = UNSET,
@@ -136,21 +135,22 @@ class Query:
         after: After = UNSET,
         last: Last = UNSET,
         before: Before = UNSET,
-    ) -> Connection[RawTrade]:
-        list_ = label("exchange", exchange), label("symbol", symbol), label("data_type", data_type)
+    ) -> CountedConnection[RawTrade]:
+        list_ = label("exchange", exchange), label("symbol", symbol), data_type_named(data_type)
+        since, until = given(start), given(end)
+        db = info.context.db.raw_trades
 
         def place(name: str, text: str) -> tuple[datetime, int]:
             scope = dict(zip(("exchange", "symbol", "data_type"), list_, strict=True))
             cursor = decoded(name, text, RawTradeCursor, **scope)
             return cursor.timestamp, cursor.id
 
-        page = await info.context.db.raw_trades.page(
-            *list_,
-            start=given(start),
-            end=given(end),
-            **paging(first, after, last, before, place),
+        page = await db.page(*list_, start=since, end=until, **paging(first, after, last, before, place))
+        return CountedConnection(
+            page,
+            lambda row: encoded(RawTradeCursor(*list_, row.timestamp, row.id)),
+            lambda: db.count(*list_, start=since, end=until),
         )
-        return Connection(page, lambda row: encoded(RawTradeCursor(*list_, row.timestamp, row.id)))
 
     @strawberry.field(graphql_type=types.Bot | None, description="The bot with this id; null when there is none.")
     async def bot(self, info: Info, id: BotId) -> Bot | None:  # noqa: A002
@@ -225,18 +225,20 @@ class Query:
         ] = UNSET,
         first: First = UNSET,
         after: After = UNSET,
-    ) -> Connection[Instrument]:
+    ) -> CountedConnection[Instrument]:
         def place(name: str, text: str) -> str:
             return decoded(name, text, InstrumentCursor, exchange=exchange).symbol
 
-        limit = given(first)
-        page = await info.context.db.instruments.page(
-            label("exchange", exchange),
-            given_as("search", search, partial(label, spaces=True)),
+        db, limit = info.context.db.instruments, given(first)
+        chosen = label("exchange", exchange), given_as("search", search, partial(label, spaces=True))
+        page = await db.page(
+            *chosen,
             SHORT_PAGE if limit is None else limit,
             given_as("after", after, place),
         )
-        return Connection(page, lambda row: encoded(InstrumentCursor(row.exchange, row.symbol)))
+        return CountedConnection(
+            page, lambda row: encoded(InstrumentCursor(row.exchange, row.symbol)), lambda: db.count(*chosen)
+        )
 
     @strawberry.field(graphql_type=Health, description="How the server is doing, as this process sees it. Never fails.")
     async def health(self, info: Info) -> events.Health:

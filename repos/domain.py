@@ -320,6 +320,16 @@ class DataType(Enum):
     CANDLE = "candle"
 
 
+def data_type_named(name: str) -> str:
+    """The name of a data type: one of DataType's in any case, or another one as it is written.
+
+    Raises:
+        InvalidValue: It is no label.
+    """
+    known = label("data_type", name).lower()
+    return known if known in {each.value for each in DataType} else name
+
+
 @dataclass(frozen=True, slots=True)
 class MarketDataPoint:
     """One object as the exchange sent it. `data` is kept whole."""

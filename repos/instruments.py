@@ -15,6 +15,14 @@ _VALUES = (t.c.tick_size, t.c.lot_size, t.c.contract_value, t.c.state)
 _COLUMNS = (*_KEY, *_VALUES)
 
 
+def _found(exchange: str, search: str | None) -> list[sa.ColumnElement[bool]]:
+    conditions = [t.c.exchange == exchange]
+    if search is not None:
+        joined = search.translate({ord(separator): None for separator in "-/ "})
+        conditions.append(sa.func.replace(t.c.symbol, "-", "").icontains(joined, autoescape=True))
+    return conditions
+
+
 class InstrumentRepository(BaseRepository):
     """Instruments, as the exchange described them last."""
 
@@ -50,15 +58,21 @@ class InstrumentRepository(BaseRepository):
             DatabaseOperationError: The database failed.
         """
         cut = keyset.cut(keyset.DEFAULT if first is None else first, None, None if after is None else (after,), None)
-        conditions = [t.c.exchange == exchange]
-        if search is not None:
-            joined = search.translate({ord(separator): None for separator in "-/ "})
-            conditions.append(sa.func.replace(t.c.symbol, "-", "").icontains(joined, autoescape=True))
-        query = keyset.statement(_COLUMNS, [t.c.symbol], conditions, cut)
+        query = keyset.statement(_COLUMNS, [t.c.symbol], _found(exchange, search), cut)
         async with self._transaction(f"reading instruments of {exchange}") as connection:
             rows = (await connection.execute(query)).all()
         found, has_next, has_previous = keyset.trimmed(rows, cut)
         return Page([Instrument(*row) for row in found], has_next, has_previous)
+
+    async def count(self, exchange: str, search: str | None = None) -> int:
+        """How many instruments of the exchange there are, or that `search` finds as page() does.
+
+        Raises:
+            DatabaseOperationError: The database failed.
+        """
+        query = sa.select(sa.func.count()).select_from(t).where(*_found(exchange, search))
+        async with self._transaction(f"counting instruments of {exchange}") as connection:
+            return int((await connection.execute(query)).scalar_one())
 
     async def get_many(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Instrument]:
         """The instruments of these keys (exchange, symbol) that are known.

@@ -20,6 +20,7 @@ from repos.domain import (
     RawTrade,
     TradeRecord,
     check_range,
+    data_type_named,
     instant,
     label,
 )
@@ -61,13 +62,11 @@ def _raw_trade(row: Sequence[Any]) -> RawTrade:
     return RawTrade(id_, exchange, symbol, timestamp, data_type, raw_data, trade, received_at)
 
 
-def _of(exchange: str, symbol: str) -> list[sa.ColumnElement[bool]]:
-    return [t.c.exchange == exchange, t.c.symbol == symbol]
-
-
-def _range(start: datetime | None, end: datetime | None) -> list[sa.ColumnElement[bool]]:
+def _of(
+    exchange: str, symbol: str, data_type: str, start: datetime | None, end: datetime | None
+) -> list[sa.ColumnElement[bool]]:
     check_range(start, end)
-    conditions: list[sa.ColumnElement[bool]] = []
+    conditions = [t.c.exchange == exchange, t.c.symbol == symbol, t.c.data_type == data_type_named(data_type)]
     if start is not None:
         conditions.append(t.c.timestamp >= start)
     if end is not None:
@@ -101,12 +100,15 @@ class RawTradeRepository(BaseRepository):
     ) -> bool:
         """Store any object under any data type; `timestamp` defaults to the trade's own, or else to now.
 
+        A name of DataType's counts in any case.
+
         An object of data type "trade" that can be decoded counts as a trade: it is stored once.
 
         Raises:
             InvalidValue, DatabaseOperationError: As insert_market_data_point.
         """
-        label("exchange", exchange), label("symbol", symbol), label("data_type", data_type)
+        label("exchange", exchange), label("symbol", symbol)
+        data_type = data_type_named(data_type)
         text = json_text("raw_data", raw_data)
         if len(text.encode()) > RAW_BYTES:
             raise InvalidValue("raw_data", f"it takes {len(text.encode()):,} bytes, more than {RAW_BYTES:,}")
@@ -151,7 +153,7 @@ class RawTradeRepository(BaseRepository):
         """
         if limit is not None and limit < 0:
             raise InvalidValue("limit", f"{limit} is negative")
-        conditions = [*_of(exchange, symbol), t.c.data_type == data_type, *_range(start_time, end_time)]
+        conditions = _of(exchange, symbol, data_type, start_time, end_time)
         query = sa.select(*_COLUMNS).where(*conditions).order_by(t.c.timestamp, t.c.id).limit(limit)
         async with self._transaction(f"reading {data_type} data of {exchange} {symbol}") as connection:
             return [_raw_trade(row) for row in await connection.execute(query)]
@@ -176,8 +178,27 @@ class RawTradeRepository(BaseRepository):
             DatabaseOperationError: The database failed.
         """
         cut = keyset.cut(first, last, after, before)
-        conditions = [*_of(exchange, symbol), t.c.data_type == data_type, *_range(start, end)]
+        conditions = _of(exchange, symbol, data_type, start, end)
         query = keyset.statement(_COLUMNS, [t.c.timestamp, t.c.id], conditions, cut)
         async with self._transaction(f"reading a page of {data_type} data of {exchange} {symbol}") as connection:
             found, has_next, has_previous = keyset.trimmed((await connection.execute(query)).all(), cut)
         return Page([_raw_trade(row) for row in found], has_next, has_previous)
+
+    async def count(
+        self,
+        exchange: str,
+        symbol: str,
+        data_type: str,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> int:
+        """How many rows of that data type have a timestamp in [start, end).
+
+        Raises:
+            InvalidValue: start is after end.
+            DatabaseOperationError: The database failed.
+        """
+        query = sa.select(sa.func.count()).select_from(t).where(*_of(exchange, symbol, data_type, start, end))
+        async with self._transaction(f"counting {data_type} data of {exchange} {symbol}") as connection:
+            return int((await connection.execute(query)).scalar_one())

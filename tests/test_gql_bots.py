@@ -331,6 +331,22 @@ async def test_of_two_writers_of_one_version_one_wins_and_one_gets_a_conflict_an
         assert told == [("CREATED", 1), ("UPDATED", 2), ("DELETED", 2)]
 
 
+async def test_a_heartbeat_takes_id_or_the_deprecated_bot_id_and_one_of_them_alone(client):
+    id_ = (await client.ask(CREATE, input=a_bot()))["createBot"]["bot"]["id"]
+    mutation = "mutation ($id: ID, $botId: ID) { recordHeartbeat(id: $id, botId: $botId) { bot { id version } } }"
+
+    new = await client.ask(mutation, id=id_)
+    old = await client.ask(mutation, botId=id_)
+    nulls = await client.ask(mutation, id=id_, botId=None)
+    both = await client.refused(mutation, id=id_, botId=id_)
+    none = await client.refused("mutation { recordHeartbeat { bot { id } } }")
+
+    assert [each["recordHeartbeat"]["bot"]["id"] for each in (new, old, nulls)] == [id_] * 3
+    assert both == ("BAD_USER_INPUT", "id: give the bot's id once, here or as botId")
+    assert none == ("BAD_USER_INPUT", "id: it is missing")
+    assert (await client.refused('mutation { recordHeartbeat(id: "x") { bot { id } } }'))[1].startswith("id: ")
+
+
 async def test_a_heartbeat_may_be_a_minute_ahead_of_the_clock_and_no_more(client):
     id_ = (await client.ask(CREATE, input=a_bot()))["createBot"]["bot"]["id"]
     near, far = ((datetime.now(UTC) + timedelta(seconds=ahead)).isoformat() for ahead in (50, 70))

@@ -72,6 +72,7 @@ async def test_instruments_are_searched_in_pages(client, db):
         instruments(search: "btc", first: $first, after: $after) {
           nodes { exchange symbol tickSize lotSize contractValue state }
           edges { cursor node { symbol } } pageInfo { hasNextPage hasPreviousPage endCursor startCursor }
+          totalCount
         } }"""
 
     whole = (await client.ask(query))["instruments"]
@@ -89,6 +90,7 @@ async def test_instruments_are_searched_in_pages(client, db):
     }
     assert (first["pageInfo"]["hasNextPage"], first["pageInfo"]["hasPreviousPage"]) == (True, False)
     assert [node["symbol"] for node in rest["nodes"]] == ["BTC-USDT-SWAP", "WBTC-USDT"]
+    assert [page["totalCount"] for page in (whole, first, rest)] == ["3", "3", "3"]
 
 
 async def test_mistakes_about_instruments_are_named(client):

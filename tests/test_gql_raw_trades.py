@@ -136,6 +136,32 @@ async def test_raw_data_with_null_for_its_time_is_of_now(client):
     assert abs(datetime.fromisoformat(node["timestamp"]) - before) < timedelta(minutes=1)
 
 
+async def test_the_whole_list_is_counted_whatever_the_page_holds(client, db):
+    await db.tape.insert([a_record(trade_id=number, timestamp=NOON + number * MINUTE) for number in range(1, 6)])
+    await client.ask(RAW, input={"symbol": "BTC-USDT", "dataType": "other", "rawData": 1})
+
+    data = await client.ask(
+        """{ all: rawTrades(symbol: "BTC-USDT", first: 2) { nodes { id } totalCount }
+             some: rawTrades(symbol: "BTC-USDT", start: "2024-01-01T12:02:00Z", end: "2024-01-01T12:04:00Z") {
+               totalCount
+             } }"""
+    )
+
+    assert (len(data["all"]["nodes"]), data["all"]["totalCount"], data["some"]["totalCount"]) == (2, "5", "2")
+
+
+@pytest.mark.parametrize("name", ["TRADE", "Trade"])
+async def test_a_known_data_type_is_written_and_found_in_any_case(client, name):
+    answers = [await client.ask(RAW, input={"symbol": "BTC-USDT", "dataType": name, "rawData": TRADE}) for _ in "12"]
+
+    [node] = (await client.ask(PAGE, type=name))["rawTrades"]["nodes"]
+    cursor = (await client.ask(PAGE))["rawTrades"]["pageInfo"]["endCursor"]
+    behind = (await client.ask(PAGE, type=name, after=cursor))["rawTrades"]["nodes"]
+
+    assert [answer["insertRawWebsocketData"]["stored"] for answer in answers] == [True, False]
+    assert (node["dataType"], node["trade"]["tradeId"], behind) == ("trade", TRADE["tradeId"], [])
+
+
 async def test_every_mistake_is_named(client):
     cases = [
         (POINT, a_point(data=[1]), "input.data: "),
