@@ -15,6 +15,9 @@ import httpx2
 from repos.embedded.server import EmbeddedPostgres
 from repos.operations import DatabaseOperations
 
+START = 180
+"""Seconds that a start may take: a busy machine takes its time."""
+
 
 class Demo:
     """Its data lie in `folder`, and its address stays the same from the first start on. `how` says what it serves."""
@@ -39,7 +42,7 @@ class Demo:
                 cwd=self._folder, env=self._environment, stdout=asyncio.subprocess.PIPE, stderr=log,
             )  # fmt: skip
         assert self._process.stdout is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(START):
             line = (await self._process.stdout.readline()).decode()
         found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
         assert found, line + (self._folder / "log").read_text()
@@ -48,7 +51,7 @@ class Demo:
     async def furnished(self) -> None:
         """Returns when there are candles to draw."""
         query = {"query": '{ latestCandle(symbol: "BTC-USDT", timeframe: "1m") { close } }'}
-        async with asyncio.timeout(60), httpx2.AsyncClient(base_url=self.url, timeout=60) as http:
+        async with asyncio.timeout(START), httpx2.AsyncClient(base_url=self.url, timeout=60) as http:
             while not (await http.post("/graphql", json=query)).json()["data"]["latestCandle"]:
                 await asyncio.sleep(0.1)
 
