@@ -14,6 +14,11 @@ from repos.domain import InvalidValue, Timeframe
 T = TypeVar("T")
 V = TypeVar("V")
 
+_CURSOR = (
+    "A row's cursor: only rows {} it. One that names its row by an id (raw data, bots) is CURSOR_EXPIRED in another "
+    "database, or after this one was replaced by an older copy: begin with the first page."
+)
+
 Exchange = Annotated[str, strawberry.argument(description=EXCHANGE)]
 Symbol = Annotated[str, strawberry.argument(description=SYMBOL)]
 TimeframeOf = Annotated[Timeframe, strawberry.argument(description=TIMEFRAME)]
@@ -27,8 +32,8 @@ Last = Annotated[
     int | None,
     strawberry.argument(description="So many from the end of the range, or ahead of `before`; 0 to 10,000."),
 ]
-After = Annotated[str | None, strawberry.argument(description="A row's cursor: only rows behind it.")]
-Before = Annotated[str | None, strawberry.argument(description="A row's cursor: only rows ahead of it.")]
+After = Annotated[str | None, strawberry.argument(description=_CURSOR.format("behind"))]
+Before = Annotated[str | None, strawberry.argument(description=_CURSOR.format("ahead of"))]
 BotId = Annotated[strawberry.ID, strawberry.argument(description="The bot's id.")]
 
 _ID = re.compile(r"[0-9]{1,18}", re.ASCII)

@@ -15,7 +15,7 @@ import structlog
 
 from gql.frames import Connection, text_frame
 from gql.selection import Selection
-from repos.feed.news import News
+from repos.feed.news import Expired, News
 from repos.feed.reading import Reading, place
 
 log = structlog.get_logger(__name__)
@@ -129,6 +129,10 @@ class Broadcast:
             self._following.close()
 
     def _deliver(self, news: News) -> None:
+        if isinstance(news, Expired):
+            self._write()
+            self._dismiss_all(news)  # alone, each tells its own client
+            return
         events = self._step(news, self._position)
         if not events:
             return
@@ -137,7 +141,7 @@ class Broadcast:
         except Exception as error:  # It must not reach the feed; alone, each tells its own client.
             log.error("An event could not be shared", exc_info=error)
             self._write()
-            self._dismiss([member for members in self._members.values() for member in members], self._position, [news])
+            self._dismiss_all(news)
             return
         self._position = events[-1].position
         self._unwritten.append((news, payloads))
@@ -165,6 +169,9 @@ class Broadcast:
             slow += [member for member in members if not member.write(frames)]
         if slow:
             self._dismiss(slow, before, [news for news, _ in unwritten])
+
+    def _dismiss_all(self, unread: News) -> None:
+        self._dismiss([member for members in self._members.values() for member in members], self._position, [unread])
 
     def _dismiss(self, members: Sequence[Member], position: Any, unread: Sequence[News]) -> None:
         """Let them go on alone from `position`, beginning with `unread`."""

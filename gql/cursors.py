@@ -1,6 +1,7 @@
 """Cursors: opaque to clients, for us the key of a row, tagged by kind and bound to what was listed.
 
-A cursor is base64url over MessagePack, which carries instants to the microsecond.
+A cursor is base64url over MessagePack, which carries instants to the microsecond. One that names rows by numbers of the
+database's own names its epoch too, without which they say nothing; those of before there were epochs have none ("").
 """
 
 from base64 import b64decode, urlsafe_b64encode
@@ -11,7 +12,8 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from repos.domain import InvalidValue, Series
-from repos.events import Position
+from repos.errors import CursorExpired
+from repos.events import Position, TapePosition
 
 _LONGEST = 1_024
 """Characters of a cursor; the longest names make some 400."""
@@ -38,6 +40,7 @@ class LiveCursor(msgspec.Struct, frozen=True, array_like=True, tag="l"):
     revision: _Count
     start: _Instant | None
     newest: _Instant | None
+    epoch: str = ""
 
 
 class RawTradeCursor(msgspec.Struct, frozen=True, array_like=True, tag="r"):
@@ -48,20 +51,23 @@ class RawTradeCursor(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     data_type: str
     timestamp: _Instant
     id: _Count
+    epoch: str = ""
 
 
 class TapeCursor(msgspec.Struct, frozen=True, array_like=True, tag="t"):
-    """How far a symbol's trades were read in the order of writing."""
+    """A repos.events.TapePosition: how far a symbol's trades were read in the order of writing."""
 
     exchange: str
     symbol: str
     id: _Count
+    epoch: str = ""
 
 
 class BotCursor(msgspec.Struct, frozen=True, array_like=True, tag="b"):
     """A bot's place in the list of bots."""
 
     id: _Count
+    epoch: str = ""
 
 
 class InstrumentCursor(msgspec.Struct, frozen=True, array_like=True, tag="i"):
@@ -72,6 +78,7 @@ class InstrumentCursor(msgspec.Struct, frozen=True, array_like=True, tag="i"):
 
 
 _Cursor = TypeVar("_Cursor", CandleCursor, LiveCursor, RawTradeCursor, TapeCursor, BotCursor, InstrumentCursor)
+_Numbered = TypeVar("_Numbered", RawTradeCursor, BotCursor)
 _encode = msgspec.msgpack.Encoder(enc_hook=str).encode  # a Timeframe is a string, which msgspec does not see
 
 
@@ -102,7 +109,7 @@ def decoded(name: str, text: str, kind: type[_Cursor], **scope: str) -> _Cursor:
 
 def live_cursor(position: Position) -> str:
     # The array that a LiveCursor is: every event has a cursor, and none needs the object.
-    return encoded(("l", *position.series, position.revision, position.start, position.newest))
+    return encoded(("l", *position.series, position.revision, position.start, position.newest, position.epoch))
 
 
 def live_position(name: str, text: str, series: Series) -> Position:
@@ -112,4 +119,27 @@ def live_position(name: str, text: str, series: Series) -> Position:
         InvalidValue: It is no live cursor, or one of another series.
     """
     cursor = decoded(name, text, LiveCursor, **series._asdict())
-    return Position(series, cursor.revision, cursor.start, cursor.newest)
+    return Position(series, cursor.revision, cursor.start, cursor.newest, cursor.epoch)
+
+
+def tape_position(name: str, text: str, exchange: str, symbol: str) -> TapePosition:
+    """Where in the tape the cursor `text` stands.
+
+    Raises:
+        InvalidValue: It is no cursor of a tape, or one of another tape.
+    """
+    cursor = decoded(name, text, TapeCursor, exchange=exchange, symbol=symbol)
+    return TapePosition(cursor.id, cursor.epoch)
+
+
+def counting(name: str, cursor: _Numbered, epoch: str) -> _Numbered:
+    """`cursor`, which is of `epoch`.
+
+    Raises:
+        CursorExpired: It is of another one.
+    """
+    if cursor.epoch != epoch:
+        raise CursorExpired(
+            f"{name}: is a cursor of another database, or of a state that this one lost: begin with the first page"
+        )
+    return cursor

@@ -32,7 +32,7 @@ from gql.connections import (
     RawTradeConnection,
 )
 from gql.context import Info
-from gql.cursors import BotCursor, CandleCursor, InstrumentCursor, RawTradeCursor, decoded, encoded
+from gql.cursors import BotCursor, CandleCursor, InstrumentCursor, RawTradeCursor, counting, decoded, encoded
 from gql.limits import SHORT_PAGE
 from gql.status import Health, Stats
 from repos import domain, events
@@ -139,16 +139,17 @@ class Query:
         list_ = label("exchange", exchange), label("symbol", symbol), data_type_named(data_type)
         since, until = given(start), given(end)
         db = info.context.db.raw_trades
+        epoch = await info.context.db.epoch.known()
 
         def place(name: str, text: str) -> tuple[datetime, int]:
             scope = dict(zip(("exchange", "symbol", "data_type"), list_, strict=True))
-            cursor = decoded(name, text, RawTradeCursor, **scope)
+            cursor = counting(name, decoded(name, text, RawTradeCursor, **scope), epoch)
             return cursor.timestamp, cursor.id
 
         page = await db.page(*list_, start=since, end=until, **paging(first, after, last, before, place))
         return CountedConnection(
             page,
-            lambda row: encoded(RawTradeCursor(*list_, row.timestamp, row.id)),
+            lambda row: encoded(RawTradeCursor(*list_, row.timestamp, row.id, epoch)),
             lambda: db.count(*list_, start=since, end=until),
         )
 
@@ -185,12 +186,17 @@ class Query:
             "status": given(status),
             "symbol": given_as("symbol", symbol, label),
         }
-        cut = paging(first, after, last, before, lambda name, text: decoded(name, text, BotCursor).id)
+        epoch = await info.context.db.epoch.known()
+
+        def place(name: str, text: str) -> int:
+            return counting(name, decoded(name, text, BotCursor), epoch).id
+
+        cut = paging(first, after, last, before, place)
         if cut["first"] is None and cut["last"] is None:
             backward = cut["before"] is not None and cut["after"] is None
             cut["last" if backward else "first"] = SHORT_PAGE
         page = await db.stored.page(**chosen, **cut)
-        return CountedConnection(page, lambda bot: encoded(BotCursor(bot.id)), lambda: db.count(**chosen))
+        return CountedConnection(page, lambda bot: encoded(BotCursor(bot.id, epoch)), lambda: db.count(**chosen))
 
     @strawberry.field(
         graphql_type=list[types.Market] | None,

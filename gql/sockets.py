@@ -15,14 +15,14 @@ from gql.admission import admitted
 from gql.auth import Unauthenticated, asking
 from gql.broadcast import Member, next_text
 from gql.context import Context
-from gql.errors import RATE_LIMITED, Refused, refused
+from gql.errors import RATE_LIMITED, Refused, presentable, refused
 from gql.frames import connection_of
 from gql.messages import Closed, Complete, Init, Message, Ping, Subscribe, read
 from gql.operations import answered, events, failure
 from gql.request import Request
 from gql.results import has_data, printed
 from gql.selection import Selection, followed
-from repos.errors import MailboxOverflow
+from repos.errors import CursorExpired, MailboxOverflow
 from repos.feed.reading import Reading
 
 if TYPE_CHECKING:
@@ -232,6 +232,9 @@ class Conversation:
         except Refused as refused:
             self._operations.pop(name, None)
             await self._send_errors(name, refused.errors)
+        except CursorExpired as expired:
+            self._operations.pop(name, None)
+            await self._send_errors(name, presentable([GraphQLError(str(expired), original_error=expired)]))
         except MailboxOverflow:
             await self._close(WS_1013_TRY_AGAIN_LATER, "Too slow; resume from the last cursor")
         except WebSocketDisconnect:

@@ -9,7 +9,7 @@ from strawberry import UNSET
 from gql import types
 from gql.arguments import Exchange, Symbol, TimeframeOf, bounded, given_as
 from gql.context import Info
-from gql.cursors import TapeCursor, decoded, live_position
+from gql.cursors import live_position, tape_position
 from gql.errors import inside
 from gql.inputs import SeriesInput
 from gql.limits import MOST_SERIES, MOST_SNAPSHOT
@@ -19,7 +19,13 @@ from repos.domain import Series, label
 from repos.feed.reading import Reading
 
 Resume = Annotated[
-    str | None, strawberry.argument(description="A live cursor: go on from there, instead of a snapshot.")
+    str | None,
+    strawberry.argument(
+        description=(
+            "A live cursor: go on from there, instead of a snapshot. One that the database no longer stands behind is "
+            "CURSOR_EXPIRED: begin anew, without it."
+        )
+    ),
 ]
 Snapshot = Annotated[int, strawberry.argument(description="So many of the newest stored to begin with; 0 to 1,000.")]
 
@@ -32,7 +38,9 @@ class Subscription:
             "One series, live. With `snapshot` (0 to 1,000): stored candles oldest first, then the forming one. "
             "With `after`: every candle written since that cursor, once, in its latest state, in order of writing: "
             "CLOSED if newer than any the cursor knew, else CORRECTED. Then every change, nothing lost between. "
-            "A FORMING never follows its own CLOSED. A cursor of another series is BAD_USER_INPUT. "
+            "A FORMING never follows its own CLOSED. A cursor of another series is BAD_USER_INPUT. A cursor of another "
+            "database, or from beyond what is stored, is CURSOR_EXPIRED, and so ends a subscription whose database is "
+            "replaced by another one or by an older copy of itself: begin anew, with a snapshot. "
             "Every gap in the symbol's trades that could not be recovered is told once as GAP: those that are open "
             "after the snapshot, or after what was written since `after`, whatever their age, and a new one when it "
             "is found. So a client that comes back forgets the gaps it knew: those still open are told again. Candles "
@@ -56,7 +64,10 @@ class Subscription:
 
     @strawberry.subscription(
         graphql_type=AsyncGenerator[types.CandleEvent, None],
-        description="A watch list: up to 200 series on one subscription, the newest state of each. No GAP is told.",
+        description=(
+            "A watch list: up to 200 series on one subscription, the newest state of each. No GAP is told. It ends "
+            "with CURSOR_EXPIRED as `candles` does."
+        ),
     )
     def watch_candles(
         self,
@@ -74,7 +85,8 @@ class Subscription:
         graphql_type=AsyncGenerator[types.TradesEvent, None],
         description=(
             "The tape, in batches, oldest first; with `after`, every trade since. Gaps are told as by `candles`: each "
-            "that is open once, then new ones. Trades of a gap that is recovered come like any others."
+            "that is open once, then new ones. Trades of a gap that is recovered come like any others. A cursor "
+            "expires as one of `candles`, and a subscription ends as such a one does."
         ),
     )
     def trades(
@@ -87,13 +99,16 @@ class Subscription:
         snapshot: Snapshot = 0,
     ) -> Reading[events.TradesEvent]:
         tape = {"exchange": label("exchange", exchange), "symbol": label("symbol", symbol)}
-        position = given_as("after", after, lambda name, text: decoded(name, text, TapeCursor, **tape).id)
+        position = given_as("after", after, lambda name, text: tape_position(name, text, **tape))
         newest = bounded("snapshot", snapshot, MOST_SNAPSHOT)
         return info.context.feed.trades(exchange, symbol, position, newest)
 
     @strawberry.subscription(
         graphql_type=AsyncGenerator[types.BotEvent, None],
-        description="Every change of a bot, and every bot that falls silent.",
+        description=(
+            "Every change of a bot, and every bot that falls silent. It ends with CURSOR_EXPIRED as `candles` does: "
+            "list the bots anew."
+        ),
     )
     def bots(self, info: Info) -> AsyncGenerator[events.BotEvent, None]:
         return info.context.feed.bots()

@@ -9,7 +9,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from gql.context import Info
-from gql.cursors import TapeCursor, encoded, live_cursor
+from gql.cursors import encoded, live_cursor
 from gql.scalars import BigInt
 from repos import domain, events
 from repos.candle_reader import CandleColumns
@@ -133,7 +133,7 @@ class RawTrade:
 
 
 def _trades_event_cursor(root: strawberry.Parent[events.TradesEvent]) -> str:
-    return encoded(TapeCursor(root.exchange, root.symbol, root.position))
+    return encoded(("t", root.exchange, root.symbol, *root.position))
 
 
 @strawberry.type(description="Trades of one symbol, in the order of writing.")

@@ -26,6 +26,7 @@ from repos.candle_queries import (
     window_statement,
 )
 from repos.domain import EPOCH, Candle, Page, Series, Timeframe, check_range
+from repos.epoch import EpochRepository
 from repos.events import Position
 from repos.feed.bus import Bus
 from repos.revisions import KEY
@@ -102,9 +103,17 @@ _TO_1970 = (datetime(2000, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(milliseconds=
 class CandleReader(BaseRepository):
     """Each call is one statement for each kind of page, hence one snapshot; rows stay raw until somebody looks."""
 
-    def __init__(self, engine: AsyncEngine, bus: Bus, logger: FilteringBoundLogger, wire: WireConnections) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        bus: Bus,
+        logger: FilteringBoundLogger,
+        wire: WireConnections,
+        epoch: EpochRepository,
+    ) -> None:
         super().__init__(engine, bus, logger)
         self._wire = wire
+        self._epoch = epoch
 
     async def pages(self, asked: Sequence[AskedPage]) -> list[CandlePage]:
         """The pages, in their order; their rows are StoredCandles.
@@ -130,13 +139,14 @@ class CandleReader(BaseRepository):
 
     async def _read(self, kind: tuple[frozenset[str], bool], pages: list[AskedPage]) -> list[CandlePage]:
         attempt = f"reading {len(pages)} pages, the first of {pages[0].series}"
+        epoch = self._epoch.current or await self._epoch.known()
         if len(pages) == 1:
             [page] = pages
             values = {name: micros(moment) for name, moment in page.times.items()}
             rows = await self._fetch(
                 attempt, page_statement(*kind), page.series._asdict() | values | {"limit": page.cut.limit}
             )
-            return [_page(page, rows, BESIDE)]
+            return [_page(page, rows, BESIDE, epoch)]
         names = ["place", *KEY, "limit", *sorted(kind[0])]
         given = []
         for place, page in enumerate(pages):
@@ -145,7 +155,7 @@ class CandleReader(BaseRepository):
         rows = await self._fetch(attempt, pages_statement(*kind), filled(names, given))
         place_of = itemgetter(2 + BESIDE)  # in which order they come
         ends = [bisect_right(rows, place, key=place_of) for place in range(-1, len(pages))]
-        return [_page(page, rows[ends[n] : ends[n + 1]], BESIDE + 1) for n, page in enumerate(pages)]
+        return [_page(page, rows[ends[n] : ends[n + 1]], BESIDE + 1, epoch) for n, page in enumerate(pages)]
 
     async def window(self, series: Series, most: int) -> tuple[Position, int | None, list[tuple[int, Sequence[Any]]]]:
         """The newest `most` candles, the oldest first: each one's revision and raw row.
@@ -156,10 +166,11 @@ class CandleReader(BaseRepository):
             DatabaseOperationError: The database failed.
         """
         asked = series._asdict() | {"limit": most}
+        epoch = await self._epoch.known()
         rows = await self._fetch(f"reading the newest candles of {series}", window_statement(), asked)
         revision, newest, older = rows[0][:3]
         kept: list[tuple[int, Sequence[Any]]] = [(row[3], tuple(row[4:])) for row in rows if row[4] is not None]
-        return _position(series, revision, newest), older, kept
+        return _position(series, revision, newest, epoch), older, kept
 
     async def newest(self, series: Sequence[Series]) -> dict[Series, StoredCandle]:
         """The newest candle of each series that has one.
@@ -182,11 +193,12 @@ class CandleReader(BaseRepository):
         if not series:
             return {}
         attempt = f"reading the newest candles of {len(series)} series"
+        epoch = await self._epoch.known()
         states: dict[Series, tuple[StoredCandle | None, Position]] = {}
         for row in await self._fetch(attempt, states_statement(), filled(KEY, series)):
             key = Series(row[0], row[1], Timeframe(row[2]))
             found = None if row[5] is None else StoredCandle(key, row)
-            states[key] = found, _position(key, row[3], row[4])
+            states[key] = found, _position(key, row[3], row[4], epoch)
         return states
 
     async def columns(
@@ -207,6 +219,7 @@ class CandleReader(BaseRepository):
         values = {name: micros(moment) for name, moment in times.items()}
         # One more than asked for is read, the oldest: it tells whether there is more.
         asked = series._asdict() | values | {"limit": last + 1}
+        epoch = await self._epoch.known()
         [row] = await self._fetch(f"reading columns of {series}", columns_statement(frozenset(times)), asked)
         revision, newest, starts, text, counts = row
         truncated = starts is not None and len(starts) > last
@@ -216,7 +229,7 @@ class CandleReader(BaseRepository):
         time = Floats([start / 1000 + _TO_1970 for start in (starts or ())[:last][::-1]])
         open_, high, low, close, volume = lists
         trade_count = (counts or [])[:last][::-1]
-        position = _position(series, revision, newest)
+        position = _position(series, revision, newest, epoch)
         return CandleColumns(series, time, open_, high, low, close, volume, trade_count, truncated, position)
 
     async def _fetch(self, attempt: str, statement: Any, parameters: dict[str, Any]) -> list[Any]:
@@ -224,11 +237,11 @@ class CandleReader(BaseRepository):
             return await self._wire.fetch(statement, parameters)
 
 
-def _page(asked: AskedPage, rows: list[Any], beside: int) -> CandlePage:
+def _page(asked: AskedPage, rows: list[Any], beside: int, epoch: str) -> CandlePage:
     found, has_next, has_previous = keyset.turned(rows, asked.cut, beside)
-    position = _position(asked.series, rows[0][2], rows[0][3])
+    position = _position(asked.series, rows[0][2], rows[0][3], epoch)
     return CandlePage(StoredCandles(asked.series, found), has_next, has_previous, position)
 
 
-def _position(series: Series, revision: int | None, newest: int | None) -> Position:
-    return Position(series, revision or 0, None, None if newest is None else moment_of(newest))
+def _position(series: Series, revision: int | None, newest: int | None, epoch: str) -> Position:
+    return Position(series, revision or 0, None, None if newest is None else moment_of(newest), epoch)

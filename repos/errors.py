@@ -4,6 +4,7 @@
     ├── NotFound                 no such row
     ├── Conflict                 someone else was faster, or the name is taken
     ├── MailboxOverflow          a subscriber read too slowly; it resumes from its cursor
+    ├── CursorExpired            a position of another database, or of an older state of this one
     └── DatabaseOperationError   the database refused or failed
         ├── DataRefused          it will never take these values
         └── DatabaseUnavailable  it could not be reached
@@ -35,6 +36,12 @@ class MailboxOverflow(DomainError):
     """A subscriber left more final news unread than its mailbox holds."""
 
     code = "RATE_LIMITED"
+
+
+class CursorExpired(DomainError):
+    """A reader's position counts no more: its database was replaced, or has lost what it stands behind."""
+
+    code = "CURSOR_EXPIRED"
 
 
 class DatabaseOperationError(DomainError):

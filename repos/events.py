@@ -13,13 +13,21 @@ class Position(NamedTuple):
 
     Every row of a revision below `revision` was seen; of `revision` itself those whose start_time is at most
     `start`, or all of them where that is None. `newest` is the newest start_time known to the reader: a row written
-    later is a correction unless it is newer.
+    later is a correction unless it is newer. All of that is so in the database's `epoch` alone (repos.epoch).
     """
 
     series: Series
     revision: int
     start: datetime | None
     newest: datetime | None
+    epoch: str
+
+
+class TapePosition(NamedTuple):
+    """Where a reader of one tape stands in the order of writing: the last raw_trades row that was seen, in `epoch`."""
+
+    row: int
+    epoch: str
 
 
 class TimeRange(NamedTuple):
@@ -47,11 +55,11 @@ class CandleEvent(NamedTuple):
 
 
 class TradesEvent(NamedTuple):
-    """Trades in the order of writing. `position` is the id of the last raw_trades row among them."""
+    """Trades in the order of writing. Reading on from `position` loses nothing."""
 
     exchange: str
     symbol: str
-    position: int
+    position: TapePosition
     trades: list[Trade]
     gap: TimeRange | None = None
 

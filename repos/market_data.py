@@ -14,6 +14,7 @@ from repos.base import BaseRepository
 from repos.candle_queries import between, of
 from repos.candle_reader import AskedPage, CandlePage, CandleReader
 from repos.domain import Candle, InvalidValue, Market, Series, Timeframe, check_range, not_ahead
+from repos.epoch import EpochRepository
 from repos.events import Position
 from repos.feed.bus import Bus
 from repos.revisions import COLUMNS, KEY, candle_of, write
@@ -30,12 +31,25 @@ def _range(series: Series, start: datetime | None, end: datetime | None) -> list
 class MarketDataRepository(BaseRepository):
     """Stored candles, which are final. Ranges are half-open [start, end) over start times."""
 
-    def __init__(self, engine: AsyncEngine, bus: Bus, logger: FilteringBoundLogger, wire: WireConnections) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        bus: Bus,
+        logger: FilteringBoundLogger,
+        wire: WireConnections,
+        epoch: EpochRepository,
+    ) -> None:
         super().__init__(engine, bus, logger)
-        self.stored = CandleReader(engine, bus, logger, wire)
+        self.stored = CandleReader(engine, bus, logger, wire, epoch)
+        self._epoch = epoch
         self._known: set[Series] = set()
         self.written: dict[Series, int] = {}
         """The last revision of each series that this process wrote."""
+
+    def forget(self) -> None:
+        """The database is another, or an older one: what this process wrote may not be there."""
+        self._known.clear()
+        self.written.clear()
 
     async def upsert_candle(self, candle: Candle, force_update: bool = False) -> bool:
         """Store a candle; whether a row was written.
@@ -152,8 +166,20 @@ class MarketDataRepository(BaseRepository):
         for row in rows:
             candle = candle_of(series, row[1:])
             newest = max(newest or candle.start_time, candle.start_time)
-            changes.append((candle, Position(series, row[0], candle.start_time, newest)))
+            changes.append((candle, Position(series, row[0], candle.start_time, newest, position.epoch)))
         return changes
+
+    async def position(self, series: Series) -> Position:
+        """Where a reader stands who has seen all that is stored of `series`.
+
+        Raises:
+            DatabaseOperationError: The database failed.
+        """
+        epoch = await self._epoch.known()
+        query = sa.select(s.c.revision, s.c.last_time).where(*(s.c[name] == getattr(series, name) for name in KEY))
+        async with self._transaction(f"reading the revision of {series}") as connection:
+            row = (await connection.execute(query)).first()
+        return Position(series, 0, None, None, epoch) if row is None else Position(series, row[0], None, row[1], epoch)
 
     async def revisions(self, series: Sequence[Series]) -> dict[Series, int]:
         """The revision of each series that was ever written."""

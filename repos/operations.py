@@ -20,6 +20,7 @@ from repos.base import DRIVER_ERRORS
 from repos.bots import BotRepository
 from repos.domain import InvalidValue, Stats
 from repos.embedded.server import EmbeddedPostgres, default_data_dir
+from repos.epoch import EpochRepository
 from repos.errors import DatabaseOperationError, DatabaseUnavailable
 from repos.events import DatabaseHealth
 from repos.feed.bus import Bus
@@ -107,7 +108,8 @@ class DatabaseOperations:
         self._wire = WireConnections(
             self._connect_reader, pool_size, pool_timeout, self.engine.sync_engine.logger.info if log_sql else None
         )
-        self.market_data = MarketDataRepository(self.engine, self.bus, self._log, self._wire)
+        self.epoch = EpochRepository(self.engine, self.bus, self._log)
+        self.market_data = MarketDataRepository(self.engine, self.bus, self._log, self._wire, self.epoch)
         self.tape = TapeRepository(self.engine, self.bus, self._log)
         self.gaps = GapRepository(self.engine, self.bus, self._log)
         self.raw_trades = RawTradeRepository(self.engine, self.bus, self._log, self.tape)
@@ -137,6 +139,7 @@ class DatabaseOperations:
             DatabaseOperationError: It can't be migrated.
         """
         await self._ready()
+        await self.epoch.known()
 
     async def close(self) -> None:
         """Close the connections, and stop the embedded server if this process owns it; again is fine."""

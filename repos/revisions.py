@@ -99,14 +99,17 @@ async def write(
 ) -> list[CandleNews]:
     """Upsert candles, at least one, in the transaction of `connection`; what changed, by series in key order.
 
-    `candles` are by start time, and their series in key order. `known` are series that have their row for certain; no
-    row is ever deleted. The news has all rows, however many: whoever announces it decides what is told.
+    `candles` are by start time, and their series in key order. `known` are series that have their row, as far as
+    the caller knows. The news has all rows, however many: whoever announces it decides what is told.
     """
     asked = filled(KEY, candles)
     # Created before any is locked: who creates while it holds a lock can wait for one who waits for that lock.
     if not known.issuperset(candles):
         await _CREATE.fetch(connection, asked)
     locked = await _LOCK.fetch(connection, asked)
+    if len(locked) < len(candles):  # the database is an older one than that which they were created in
+        await _CREATE.fetch(connection, asked)
+        locked = await _LOCK.fetch(connection, asked)
     revisions = {Series(row[0], row[1], Timeframe(row[2])): row[3] + 1 for row in locked}
     rows = [
         (*key, start, c.open, c.high, c.low, c.close, c.volume, c.trade_count, c.origin.value, revisions[key])

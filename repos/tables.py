@@ -126,6 +126,15 @@ instruments = sa.Table(
     sa.Column("updated_at", _INSTANT, nullable=False, server_default=sa.func.now()),
 )
 
+epoch = sa.Table(
+    "epoch",
+    metadata,
+    sa.Column("id", sa.Boolean, primary_key=True, server_default=sa.true()),
+    sa.Column("value", sa.Uuid, nullable=False),
+    sa.CheckConstraint("id", name="single"),
+)
+"""One row. Positions of readers count for as long as it stays the same (repos.epoch)."""
+
 KEY_ROLES = ("viewer", "trader", "collector", "admin")
 
 api_keys = sa.Table(

@@ -117,6 +117,11 @@ class TapeRepository(BaseRepository):
         self._ends: dict[Tape, tuple[int, int]] = {}
         """The last row of a tape that this process wrote last, and the highest trade id stored at that time."""
 
+    def forget(self) -> None:
+        """The database is another, or an older one: what this process wrote may not be there."""
+        self._created.clear()
+        self._ends.clear()
+
     async def insert(self, records: Sequence[TradeRecord]) -> list[Trade]:
         """Store trades in one transaction and return those that are new, ascending by id within a symbol.
 
@@ -137,7 +142,11 @@ class TapeRepository(BaseRepository):
             # As with series (repos.revisions): created before any is locked.
             if not self._created.issuperset(batch):
                 await _CREATE.fetch(connection, asked)
-            before = {Tape(row[0], row[1]): row[2] for row in await _LOCK.fetch(connection, asked)}
+            locked = await _LOCK.fetch(connection, asked)
+            if len(locked) < len(batch):  # as there
+                await _CREATE.fetch(connection, asked)
+                locked = await _LOCK.fetch(connection, asked)
+            before = {Tape(row[0], row[1]): row[2] for row in locked}
             highest = await self._highest_ids(connection, before)
             beyond = {tape: some for tape, some in batch.items() if some[0].trade.first_id > highest[tape]}
             others = {tape: some for tape, some in batch.items() if tape not in beyond}

@@ -105,7 +105,7 @@ async def test_after_a_cursor_comes_what_was_written_since(db, feed):
 
 async def test_every_event_can_be_resumed_from(db, feed):
     await db.market_data.upsert_candles([minute(n) for n in range(3)])
-    start = Position(BTC_1M, 0, None, None)
+    start = Position(BTC_1M, 0, None, None, db.epoch.current)
     async with aclosing(feed.candles(BTC_1M, start, 0)) as events:
         seen = await take(events, 3)
 

@@ -23,6 +23,7 @@ from repos.events import (
     FeedHealth,
     Health,
     Position,
+    TapePosition,
     TimeRange,
     TradesEvent,
 )
@@ -52,17 +53,17 @@ subscription ($ids: Boolean! = true) { trades(symbol: "BTC-USDT") {
   gap { start end }
 } }
 """
-POSITION = Position(BTC_1M, 7, NOON, NOON + MINUTE)
+POSITION = Position(BTC_1M, 7, NOON, NOON + MINUTE, "e")
 CANDLE_EVENTS = [
-    CandleEvent(CandleEventKind.SNAPSHOT, Position(BTC_1M, 0, None, None), a_candle()),
+    CandleEvent(CandleEventKind.SNAPSHOT, Position(BTC_1M, 0, None, None, "e"), a_candle()),
     CandleEvent(CandleEventKind.FORMING, POSITION, a_candle(is_final=False, close="0.000000000000000001")),
     CandleEvent(CandleEventKind.CLOSED, POSITION, a_candle(trade_count=None, volume="1E+3")),
     CandleEvent(CandleEventKind.CORRECTED, POSITION, a_candle(symbol='Ü"-USDT')),
     CandleEvent(CandleEventKind.GAP, POSITION, None, TimeRange(NOON, NOON + MINUTE)),
 ]
 TRADES_EVENTS = [
-    TradesEvent("okx", "BTC-USDT", 2, [a_trade(trade_id=1), a_trade(trade_id=2, price="0.10")]),
-    TradesEvent("okx", "BTC-USDT", 3, [], TimeRange(NOON, NOON + MINUTE)),
+    TradesEvent("okx", "BTC-USDT", TapePosition(2, "e"), [a_trade(trade_id=1), a_trade(trade_id=2, price="0.10")]),
+    TradesEvent("okx", "BTC-USDT", TapePosition(3, "e"), [], TimeRange(NOON, NOON + MINUTE)),
 ]
 HEALTH = Health(
     True,
@@ -150,7 +151,7 @@ async def test_events_that_load_something_are_printed_as_by_graphql_core(context
 
 
 async def test_what_the_function_does_not_expect_graphql_core_tells(context, totals):
-    event = TradesEvent("okx", "BTC-USDT", 2, [a_trade(trade_id=1, count=2**31)])
+    event = TradesEvent("okx", "BTC-USDT", TapePosition(2, "e"), [a_trade(trade_id=1, count=2**31)])
     selection, info = select(context, TRADES)
 
     payloads = [selection.payload(event), await selection.loaded(event, info)]

@@ -144,7 +144,7 @@ async def test_writers_side_by_side_leave_contiguous_revisions_and_nobody_waits_
 
     assert await db.market_data.revisions(many) == dict.fromkeys(many, 80)
     for series in many:
-        changes = await db.market_data.changes(Position(series, 0, None, None), 1000)
+        changes = await db.market_data.changes(Position(series, 0, None, None, db.epoch.current), 1000)
         assert [position.revision for _, position in changes] == list(range(1, 81))
 
 
@@ -153,7 +153,7 @@ async def test_a_reader_that_follows_the_revisions_misses_no_write_of_concurrent
     done = asyncio.Event()
 
     async def read() -> None:
-        position = Position(BTC_1M, 0, None, None)
+        position = Position(BTC_1M, 0, None, None, db.epoch.current)
         while len(seen) < 60:
             for candle, reached in await db.market_data.changes(position, 7):
                 seen.append(candle)
@@ -176,7 +176,7 @@ async def test_changes_tell_each_candle_once_in_its_latest_state(db):
     await db.market_data.upsert_candles(minutes(0, 1, 2))
     await db.market_data.upsert_candles(minutes(1, close=110), force_update=True)
 
-    changes = await db.market_data.changes(Position(BTC_1M, 0, None, None), 100)
+    changes = await db.market_data.changes(Position(BTC_1M, 0, None, None, db.epoch.current), 100)
 
     assert starts([candle for candle, _ in changes]) == [0, 2, 1]
     assert [position.revision for _, position in changes] == [1, 1, 2]
@@ -185,7 +185,7 @@ async def test_changes_tell_each_candle_once_in_its_latest_state(db):
 
 async def test_changes_go_on_in_the_middle_of_a_revision(db):
     await db.market_data.upsert_candles(minutes(0, 1, 2))
-    ((_, middle),) = await db.market_data.changes(Position(BTC_1M, 0, None, None), 1)
+    ((_, middle),) = await db.market_data.changes(Position(BTC_1M, 0, None, None, db.epoch.current), 1)
 
     rest = await db.market_data.changes(middle, 100)
 
@@ -232,7 +232,7 @@ async def test_a_page_knows_where_its_reader_stands(db):
 
     changes = await db.market_data.changes(page.position, 10)
 
-    assert page.position == Position(BTC_1M, 1, None, NOON + MINUTE)
+    assert page.position == Position(BTC_1M, 1, None, NOON + MINUTE, db.epoch.current)
     assert starts([candle for candle, _ in changes]) == [2]
 
 
@@ -293,7 +293,7 @@ async def test_columns_of_nothing_are_empty(db):
     columns = await db.market_data.stored.columns(BTC_1M)
 
     assert (columns.time, columns.trade_count, columns.truncated) == ([], [], False)
-    assert columns.position == Position(BTC_1M, 0, None, None)
+    assert columns.position == Position(BTC_1M, 0, None, None, db.epoch.current)
 
 
 async def test_months_end_where_the_next_begins(db):

@@ -122,7 +122,7 @@ async def test_any_interleaving_of_writes_losses_and_reads_is_answered_as_by_the
 
 async def check_changes(feed: Feed, db: DatabaseOperations, series: Series) -> int:
     """Changes that the window tells are the database's, wherever one begins; how many times it told them."""
-    begin = Position(series, 0, None, None)
+    begin = Position(series, 0, None, None, db.epoch.current)
     changes = await db.market_data.changes(begin, 1000)
     positions = [begin, *(position for _, position in changes)]
     told = 0
@@ -131,7 +131,7 @@ async def check_changes(feed: Feed, db: DatabaseOperations, series: Series) -> i
         kept = await feed.windows.changes(position)
         if kept is not None:
             told += 1
-            assert kept == stored
+            assert kept == (stored, await db.market_data.position(series))
     return told
 
 
@@ -265,7 +265,7 @@ async def test_many_who_come_at_once_wait_for_one_reading(db, logging_db, caplog
         found = await asyncio.gather(*pages, *(feed.windows.changes(position) for _ in range(20)))
 
     assert [len(page.rows) for [page] in found[:20]] == [2] * 20
-    assert found[20:] == [[]] * 20
+    assert found[20:] == [([], position)] * 20
     assert len([text for text in caplog.messages if "market_data" in text]) == 1
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from repos.candle_reader import AskedPage
 from repos.domain import EPOCH, Candle, Series
+from repos.errors import CursorExpired
 from repos.events import (
     BotEvent,
     BusHealth,
@@ -14,11 +15,12 @@ from repos.events import (
     CandleEventKind,
     Health,
     Position,
+    TapePosition,
     TradesEvent,
 )
 from repos.feed.mailbox import Mailbox
-from repos.feed.news import BotNews, CandleNews, FormingNews, News, Tape
-from repos.feed.reading import Reading, candle_events, trades_events, written
+from repos.feed.news import BotNews, CandleNews, Expired, FormingNews, News, Tape
+from repos.feed.reading import Reading, candle_events, expired, trades_events, written
 from repos.feed.receiver import TICK, Receiver
 from repos.feed.topics import BOTS, HEALTH
 
@@ -30,7 +32,8 @@ class Feed(Receiver):
     """What happens, for subscribers in this process; one a process.
 
     Every iterator registers before it reads, then drops what it has read: nothing falls between. Any of them raises
-    MailboxOverflow when its reader is too slow, and DatabaseOperationError when its first reads fail.
+    MailboxOverflow when its reader is too slow, CursorExpired when the epoch ends or `after` does not count in it, and
+    DatabaseOperationError when its first reads fail.
     """
 
     def candles(self, series: Series, after: Position | None, snapshot: int) -> Reading[CandleEvent]:
@@ -41,20 +44,29 @@ class Feed(Receiver):
                 asked = AskedPage.of(series, last=snapshot)
                 [hot] = await self.windows.pages([asked])
                 page = hot or (await self._db.market_data.stored.pages([asked]))[0]
-                reached = page.position
+                reached = table = page.position
                 for candle in page.rows:
                     yield reached, CandleEvent(CandleEventKind.SNAPSHOT, reached, candle)
             else:
+                await self._counts(after.epoch)
                 reached = after
-                kept = await self.windows.changes(after)
-                for candle, position in kept or ():
-                    yield position, written(candle, reached, position)
-                    reached = position
-                while kept is None and (changes := await self._db.market_data.changes(reached, READ_ROWS)):
+                hot_changes = await self.windows.changes(after)
+                if hot_changes is None:
+                    table = await self._db.market_data.position(series)
+                    _within(after.revision, table.revision)
+                    changes = await self._db.market_data.changes(reached, READ_ROWS)
+                else:
+                    changes, table = hot_changes
+                newest = table.newest
+                while changes:
                     for candle, position in changes:
                         yield position, written(candle, reached, position)
+                        newest = max(newest or candle.start_time, candle.start_time)
                         reached = position
-            self.topics.reached(series, reached.revision)
+                    changes = [] if hot_changes else await self._db.market_data.changes(reached, READ_ROWS)
+                # What a client knows is as it says; where its reader stands is as the table says.
+                reached = table if reached.revision <= table.revision else reached._replace(newest=newest)
+            self.topics.reached(series, table.revision, table.epoch)
             yield reached, None
 
         return Reading(self.topics, series, candle_events, past=past)
@@ -72,6 +84,8 @@ class Feed(Receiver):
                         mailbox.note(key, (candle, revision))
                 case FormingNews(candles=[candle]):
                     mailbox.note(candle.series, (candle, None))
+                case Expired():
+                    mailbox.fail(expired)
 
         wanted = list(dict.fromkeys(series))
         with self.topics.follow(wanted, deliver):
@@ -80,7 +94,7 @@ class Feed(Receiver):
             for key, (found, position) in read.items():
                 if found is not None:
                     yield CandleEvent(CandleEventKind.SNAPSHOT, position, found.candle)
-                self.topics.reached(key, position.revision)
+                self.topics.reached(key, position.revision, position.epoch)
                 topic = self.topics.get(key)
                 if topic is not None and topic.forming is not None:
                     mailbox.note(key, (topic.forming, None))
@@ -91,37 +105,56 @@ class Feed(Receiver):
                     if reached.newest is None or candle.start_time > reached.newest:
                         yield CandleEvent(CandleEventKind.FORMING, reached, candle)
                 elif revision > reached.revision and (reached.newest is None or candle.start_time >= reached.newest):
-                    position = Position(candle.series, revision, None, candle.start_time)
+                    position = Position(candle.series, revision, None, candle.start_time, reached.epoch)
                     states[candle.series] = position
                     yield written(candle, reached, position)
 
-    def trades(self, exchange: str, symbol: str, after: int | None, snapshot: int) -> Reading[TradesEvent]:
-        """The tape of one symbol in the order of writing: its newest `snapshot` trades or, instead, all after the row
-        `after`; then live."""
+    def trades(self, exchange: str, symbol: str, after: TapePosition | None, snapshot: int) -> Reading[TradesEvent]:
+        """The tape of one symbol in the order of writing: its newest `snapshot` trades or, instead, all after `after`;
+        then live."""
         tape = Tape(exchange, symbol)
 
-        async def past() -> AsyncIterator[tuple[int, TradesEvent | None]]:
+        async def past() -> AsyncIterator[tuple[TapePosition, TradesEvent | None]]:
+            epoch = await self._db.epoch.known()
             if after is None:
-                rows, reached = await self._db.tape.newest(exchange, symbol, snapshot)
+                rows, last = await self._db.tape.newest(exchange, symbol, snapshot)
+                reached = TapePosition(last, epoch)
                 if rows:
                     yield reached, TradesEvent(exchange, symbol, reached, rows)
             else:
+                await self._counts(after.epoch)
+                last = (await self._db.tape.last_ids([tape])).get(tape, 0)
+                _within(after.row, last)
                 reached = after
-                while found := await self._db.tape.after(exchange, symbol, reached, limit=READ_ROWS):
-                    reached = found[-1][0]
+                while found := await self._db.tape.after(exchange, symbol, reached.row, limit=READ_ROWS):
+                    reached = TapePosition(found[-1][0], epoch)
                     yield reached, TradesEvent(exchange, symbol, reached, [trade for _, trade in found])
-            self.topics.reached(tape, reached)
+            self.topics.reached(tape, last, epoch)
             yield reached, None
 
         return Reading(self.topics, tape, trades_events, past=past)
+
+    async def _counts(self, epoch: str) -> None:
+        """See that positions of `epoch` count.
+
+        Raises:
+            CursorExpired: It is not the current one.
+        """
+        if epoch != await self._db.epoch.known():
+            raise CursorExpired(
+                "after: is a cursor of another database, or of a state that this one lost: begin anew, with a snapshot"
+            )
 
     async def bots(self) -> AsyncGenerator[BotEvent, None]:
         """Every change of a bot, and every bot that falls silent."""
         mailbox: Mailbox[BotNews] = Mailbox()
 
         def deliver(news: News) -> None:
-            if isinstance(news, BotNews):
-                mailbox.put(news)
+            match news:
+                case BotNews():
+                    mailbox.put(news)
+                case Expired():
+                    mailbox.fail(expired)
 
         with self.topics.follow([BOTS], deliver):
             while True:
@@ -144,3 +177,13 @@ class Feed(Receiver):
         database = await self._db.health()
         bus = BusHealth(self.connected, self.topics.followers)
         return Health(database.connected and bus.connected, datetime.now(UTC), database, self.feeds(), bus)
+
+
+def _within(position: int, stored: int) -> None:
+    """See that a client's position is not beyond what is stored.
+
+    Raises:
+        CursorExpired: It is.
+    """
+    if position > stored:
+        raise CursorExpired("after: is a cursor from beyond what is stored: begin anew, with a snapshot")

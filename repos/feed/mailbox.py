@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-from repos.errors import MailboxOverflow
+from repos.errors import DomainError, MailboxOverflow
 
 T = TypeVar("T")
 
@@ -24,40 +24,45 @@ class Mailbox(Generic[T]):
         self._notes: dict[Hashable, T] = {}
         self._size = 0
         self._most = most
-        self._overflowed = False
+        self._failure: Callable[[], DomainError] | None = None
         self._filled = asyncio.Event()
 
     def put(self, letter: T, rows: int = 1) -> None:
         """Keep a letter of that many rows. One too many, and the reader gets MailboxOverflow instead of any more."""
         self._size += rows
         if self._size > self._most:
-            self._overflowed = True
-            self._letters.clear()
-            self._notes.clear()
-        if not self._overflowed:
+            self.fail(lambda: MailboxOverflow(f"more than {self._most} rows were waiting to be read"))
+        if self._failure is None:
             self._letters.append((letter, rows))
+        self._filled.set()
+
+    def fail(self, failure: Callable[[], DomainError]) -> None:
+        """Let the reader have that error instead of what it has not read, and of any more."""
+        self._failure = self._failure or failure
+        self._letters.clear()
+        self._notes.clear()
         self._filled.set()
 
     def note(self, key: Hashable, note: T) -> None:
         """Keep a note; an unread one of the same key is forgotten."""
-        if not self._overflowed:
+        if self._failure is None:
             self._notes[key] = note
             self._filled.set()
 
     @property
     def waiting(self) -> bool:
-        """Whether there is anything to get, an overflow included."""
-        return bool(self._letters or self._notes or self._overflowed)
+        """Whether there is anything to get, a failure included."""
+        return bool(self._letters or self._notes or self._failure)
 
     async def get(self) -> T:
         """The next letter, or else the oldest note; waits for one.
 
         Raises:
-            MailboxOverflow: The reader was too slow for its letters.
+            DomainError: The reader was too slow for its letters (MailboxOverflow), or gets what fail() was told.
         """
         while True:
-            if self._overflowed:
-                raise MailboxOverflow(f"more than {self._most} rows were waiting to be read")
+            if self._failure is not None:
+                raise self._failure()
             if self._letters:
                 letter, rows = self._letters.popleft()
                 self._size -= rows

@@ -102,8 +102,13 @@ class Ping:
     token: str
 
 
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """The epoch is another: what was read so far says nothing of what comes. Told by a process to itself."""
+
+
 Follows = Callable[[Series | Tape], bool]
-News = CandleNews | FormingNews | TradeNews | GapNews | BotNews | FeedHealthNews | Ask | Ping
+News = CandleNews | FormingNews | TradeNews | GapNews | BotNews | FeedHealthNews | Ask | Ping | Expired
 
 
 def encode(news: News) -> list[str]:

@@ -6,9 +6,10 @@ from datetime import timedelta
 from typing import Any, Generic, Self, TypeVar
 
 from repos.domain import Candle, Series
-from repos.events import CandleEvent, CandleEventKind, Position, TimeRange, TradesEvent
+from repos.errors import CursorExpired
+from repos.events import CandleEvent, CandleEventKind, Position, TapePosition, TimeRange, TradesEvent
 from repos.feed.mailbox import Mailbox
-from repos.feed.news import CandleNews, FormingNews, GapNews, News, Tape, TradeNews
+from repos.feed.news import CandleNews, Expired, FormingNews, GapNews, News, Tape, TradeNews
 from repos.feed.topics import Topics
 
 E = TypeVar("E", bound=CandleEvent | TradesEvent)
@@ -76,6 +77,7 @@ class Reading(Generic[E]):
 
         Raises:
             DatabaseOperationError: It could not be read.
+            CursorExpired: It was to begin at a position that does not count here.
         """
         if self._past is None:
             return
@@ -101,6 +103,7 @@ class Reading(Generic[E]):
 
         Raises:
             MailboxOverflow: The reader was too slow.
+            CursorExpired: The epoch is another.
         """
         events = self.step(await self._mailbox.get(), self.position)
         if events:
@@ -116,10 +119,17 @@ class Reading(Generic[E]):
                 self._mailbox.put(news, len(rows))
             case GapNews():
                 self._mailbox.put(news)
+            case Expired():
+                self._mailbox.fail(expired)
 
 
-def place(position: Position | int) -> Position | int:
-    return position if isinstance(position, int) else position._replace(start=None)
+def expired() -> CursorExpired:
+    """What a follower gets when the epoch ends."""
+    return CursorExpired("the database was replaced, or lost what was told of it: begin anew, with a snapshot")
+
+
+def place(position: Position | TapePosition) -> Position | TapePosition:
+    return position._replace(start=None) if isinstance(position, Position) else position
 
 
 def candle_events(news: News, position: Position) -> list[CandleEvent]:
@@ -133,7 +143,7 @@ def candle_events(news: News, position: Position) -> list[CandleEvent]:
             for candle in candles:
                 start = candle.start_time
                 newest = start if position.newest is None else max(position.newest, start)
-                after = Position(series, revision, start, newest)
+                after = Position(series, revision, start, newest, position.epoch)
                 events.append(written(candle, position, after))
                 position = after
             return events
@@ -144,13 +154,13 @@ def candle_events(news: News, position: Position) -> list[CandleEvent]:
     return []
 
 
-def trades_events(news: News, position: int) -> list[TradesEvent]:
+def trades_events(news: News, position: TapePosition) -> list[TradesEvent]:
     """A Step."""
     match news:
-        case TradeNews(tape=tape, last_id=last, trades=[*trades], ids=ids) if last > position:
+        case TradeNews(tape=tape, last_id=last, trades=[*trades], ids=ids) if last > position.row:
             if ids is not None:
-                trades = [trade for row, trade in zip(ids, trades, strict=True) if row > position]
-            return [TradesEvent(tape.exchange, tape.symbol, last, trades)]
+                trades = [trade for row, trade in zip(ids, trades, strict=True) if row > position.row]
+            return [TradesEvent(tape.exchange, tape.symbol, position._replace(row=last), trades)]
         case GapNews(tape=tape, after=after, before=before):
             # The end is exclusive, and the last missing trade may be of the same moment as the one after it. Moments
             # are told in milliseconds.

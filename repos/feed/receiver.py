@@ -50,7 +50,8 @@ class Receiver:
         """`hot_candles` is how many of the newest candles of a series that is asked for are kept in memory."""
         self._db = db
         self._bot_timeout = bot_heartbeat_timeout
-        self._inbox: asyncio.Queue[News] = asyncio.Queue()
+        self._inbox: asyncio.Queue[tuple[str | None, News]] = asyncio.Queue()
+        """News, each with the epoch in which it was heard; None before one is known."""
         self._outbox: asyncio.Queue[News] = asyncio.Queue()
         self._lost = asyncio.Event()
         self._listening: asyncio.Event | None = None
@@ -61,7 +62,7 @@ class Receiver:
         self._feeds: dict[str, tuple[datetime, list[FeedHealth]]] = {}
         self._stale: dict[int, datetime] = {}
         self._providers: list[Callable[[Series], Candle | None]] = []
-        self.topics = Topics(self._opened)
+        self.topics = Topics(self._opened, lambda: db.epoch.current)
         candles = db.market_data
         self.windows = Windows(self.topics, candles.stored, candles.written, self._complete, hot_candles)
 
@@ -116,7 +117,7 @@ class Receiver:
                 with attempt:
                     # One for each connection: the end of the last one may still be on its way to us.
                     self._lost = asyncio.Event()
-                    await self._db.bus.listen(self._inbox.put_nowait, self._listens, self._lost, self._follows)
+                    await self._db.bus.listen(self._heard, self._listens, self._lost, self._follows)
             log.warning("The connection for news was lost; opening another")
 
     def _listens(self) -> None:
@@ -125,6 +126,9 @@ class Receiver:
         self._listening = self._lost
         self._look_now.set()
         self._opened(list(self.topics.series()))  # answers to what was asked before may not have been heard
+
+    def _heard(self, news: News) -> None:
+        self._inbox.put_nowait((self._db.epoch.current, news))
 
     def _follows(self, key: Key) -> bool:
         return self.topics.get(key) is not None
@@ -138,7 +142,7 @@ class Receiver:
 
     async def _hand_out(self) -> None:
         while True:
-            news = await self._inbox.get()
+            epoch, news = await self._inbox.get()
             match news:
                 case Ping(token=token):
                     if token == self._token:
@@ -150,7 +154,8 @@ class Receiver:
                 case _:
                     if isinstance(news, FeedHealthNews):
                         self._feeds[news.source] = datetime.now(UTC), news.feeds
-                    hole = self.topics.deliver(news)
+                    # Nobody who is left waits for news of an epoch that has ended: its numbers would mislead.
+                    hole = self.topics.deliver(news) if epoch in (None, self._db.epoch.current) else None
                     if hole is not None:
                         await self._attempt(self._read(hole))
 
@@ -186,23 +191,37 @@ class Receiver:
         return True
 
     async def _compare(self) -> None:
-        """Read what a topic missed: news is lost with its connection, but `series`, `tapes` and `gaps` know."""
-        behind: list[Key] = []
-        all_series = self.topics.series()
-        for series, revision in (await self._db.market_data.revisions(list(all_series))).items():
-            position = all_series[series].position
-            if position is not None and position < revision:
-                behind.append(series)
-        tapes = self.topics.tapes()
-        for tape, last_id in (await self._db.tape.last_ids(list(tapes))).items():
-            position = tapes[tape].position
-            if position is not None and position < last_id:
-                behind.append(tape)
-        for key in behind:
-            await self._read(key)
+        """Read what a topic missed: news is lost with its connection, but `series`, `tapes` and `gaps` know.
+
+        Where those know less than a topic, the database is an older one.
+        """
+        if await self._db.epoch.check():
+            self._begin_anew()
+        # Before the tables are read: what was delivered by now is in them.
+        positions = self.topics.positions()
+        stored: dict[Key, int] = {}
+        series = await self._db.market_data.revisions([key for key in positions if isinstance(key, Series)])
+        stored.update(series.items())
+        tapes = await self._db.tape.last_ids([key for key in positions if isinstance(key, Tape)])
+        stored.update(tapes.items())
+        is_older = any(stored.get(key, 0) < position for key, position in positions.items())
+        if is_older and await self._db.epoch.check(is_older=True):
+            self._begin_anew()
+        for key, position in positions.items():
+            if position < stored.get(key, 0):
+                await self._read(key)
         known = self.topics.gaps.all()
         for news in compared(known, await self._db.gaps.open()):
             self.topics.deliver(news)
+
+    def _begin_anew(self) -> None:
+        """The epoch is another: nothing that is remembered of the tables counts, and whoever follows hears of it."""
+        log.warning("The database was replaced, or is older than it was: its readers begin anew")
+        self._db.market_data.forget()
+        self._db.tape.forget()
+        self._stale.clear()
+        self.windows.clear()
+        self.topics.expire()
 
     async def _read(self, key: Key) -> None:
         if isinstance(key, Series):
@@ -211,13 +230,15 @@ class Receiver:
             await self._read_tape(key)
 
     async def _read_series(self, series: Series) -> None:
-        topic = self.topics.get(series)
-        if topic is None or topic.position is None:
+        topic, epoch = self.topics.get(series), self._db.epoch.current
+        if topic is None or topic.position is None or epoch is None:
             return
-        reached = Position(series, topic.position, None, topic.newest)
+        reached = Position(series, topic.position, None, topic.newest, epoch)
         kept: list[tuple[int, Candle]] = []
         while True:
             rows = await self._db.market_data.changes(reached, _READ_ROWS)
+            if epoch != self._db.epoch.current:
+                return
             kept += [(position.revision, candle) for candle, position in rows]
             whole = len(rows) < _READ_ROWS
             for revision, group in groupby(kept, key=lambda row: row[0]):
@@ -233,10 +254,10 @@ class Receiver:
             reached = rows[-1][1]
 
     async def _read_tape(self, tape: Tape) -> None:
-        topic = self.topics.get(tape)
+        topic, epoch = self.topics.get(tape), self._db.epoch.current
         while topic is not None and topic.position is not None:
             rows = await self._db.tape.after(*tape, topic.position, limit=_READ_ROWS)
-            if rows:
+            if rows and epoch == self._db.epoch.current:
                 ids, trades = [row for row, _ in rows], [trade for _, trade in rows]
                 self.topics.deliver(TradeNews(tape, topic.position, ids[-1], trades, ids))
             if len(rows) < _READ_ROWS:

@@ -37,6 +37,7 @@ class Shelf:
         self,
         series: Series,
         revision: int,
+        epoch: str,
         rows: list[Row],
         revisions: list[int],
         older: int | None,
@@ -44,6 +45,7 @@ class Shelf:
     ) -> None:
         self.series = series
         self.revision = revision
+        self.epoch = epoch
         self.older = older
         self._rows = rows
         self._revisions = revisions
@@ -74,12 +76,17 @@ class Shelf:
             low, has_next, has_previous = max(low, high - cut.limit), above, below or more
         else:
             high, has_next, has_previous = min(high, low + cut.limit), above or more, below
-        position = Position(self.series, self.revision, None, moment_of(starts[-1]) if starts else None)
-        return CandlePage(ShelvedCandles(self, min(low, high), high), has_next, has_previous, position)
+        return CandlePage(ShelvedCandles(self, min(low, high), high), has_next, has_previous, self.position)
+
+    @property
+    def position(self) -> Position:
+        """Where a reader of all of it stands."""
+        newest = moment_of(self._starts[-1]) if self._starts else None
+        return Position(self.series, self.revision, None, newest, self.epoch)
 
     def changes(self, position: Position) -> list[tuple[Candle, Position]] | None:
         """What was written after `position`, as MarketDataRepository.changes; None unless all of it is here."""
-        if position.revision > self.revision:
+        if position.revision > self.revision or position.epoch != self.epoch:
             return None
         if self.older is not None and (position.revision, position.start is None) <= (self.older, False):
             return None
@@ -89,7 +96,7 @@ class Shelf:
         for revision, start in self._written[bisect_right(self._written, behind) :]:
             candle = decoded(self.series, self._rows[bisect_left(self._starts, start)])
             newest = max(newest or candle.start_time, candle.start_time)
-            changes.append((candle, Position(self.series, revision, candle.start_time, newest)))
+            changes.append((candle, Position(self.series, revision, candle.start_time, newest, self.epoch)))
         return changes
 
     @cached_property
@@ -122,7 +129,7 @@ class Shelf:
             older = max(older or 0, *revisions[:excess])
         for _, kept in prints.values():
             del kept[:excess]
-        shelf = Shelf(self.series, news.revision, rows[excess:], revisions[excess:], older, self._most)
+        shelf = Shelf(self.series, news.revision, self.epoch, rows[excess:], revisions[excess:], older, self._most)
         shelf._prints = prints
         return shelf
 

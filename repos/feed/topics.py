@@ -1,13 +1,13 @@
 """Who follows what in this process, and how far the news of each topic has come."""
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from repos.domain import Candle, Series
 from repos.feed.gaps import OpenGaps
-from repos.feed.news import BotNews, CandleNews, FeedHealthNews, FormingNews, GapNews, News, Tape, TradeNews
+from repos.feed.news import BotNews, CandleNews, Expired, FeedHealthNews, FormingNews, GapNews, News, Tape, TradeNews
 
 BOTS = "bots"
 HEALTH = "health"
@@ -17,7 +17,11 @@ Deliver = Callable[[News], None]
 
 @dataclass(slots=True)
 class Topic:
-    """`position` is up to where news was delivered: a series' revision, a tape's last row id; None before any."""
+    """`position` is up to where news was delivered: a series' revision, a tape's last row id; None before any.
+
+    It comes from the tables, and from the news that commits with them, and never from a client: it decides what all
+    followers hear.
+    """
 
     position: int | None = None
     newest: datetime | None = None
@@ -28,10 +32,11 @@ class Topic:
 class Topics:
     """The topics that have followers."""
 
-    def __init__(self, opened: Callable[[Sequence[Key]], None]) -> None:
-        """`opened` is called with the topics that got their first follower."""
-        self._topics: dict[Hashable, Topic] = {}
+    def __init__(self, opened: Callable[[Sequence[Key]], None], epoch: Callable[[], str | None]) -> None:
+        """`opened` is called with the topics that got their first follower; `epoch` gives the current one."""
+        self._topics: dict[Key, Topic] = {}
         self._opened = opened
+        self._epoch = epoch
         self.followers = 0
         self.gaps = OpenGaps()
 
@@ -65,14 +70,23 @@ class Topics:
     def series(self) -> dict[Series, Topic]:
         return {key: topic for key, topic in self._topics.items() if isinstance(key, Series)}
 
-    def tapes(self) -> dict[Tape, Topic]:
-        return {key: topic for key, topic in self._topics.items() if isinstance(key, Tape)}
+    def positions(self) -> dict[Key, int]:
+        """Of the topics that have one."""
+        return {key: topic.position for key, topic in self._topics.items() if topic.position is not None}
 
-    def reached(self, key: Key, position: int) -> None:
-        """A follower has read up to `position` by itself: from here on a hole in the news can be seen."""
+    def reached(self, key: Key, position: int, epoch: str) -> None:
+        """A follower has read the table by itself, which stood at `position`: from here on a hole in the news can be
+        seen."""
         topic = self._topics.get(key)
-        if topic is not None and topic.position is None:
+        if topic is not None and topic.position is None and epoch == self._epoch():
             topic.position = position
+
+    def expire(self) -> None:
+        """The epoch is another: forget all that is known, and tell every follower."""
+        self.gaps = OpenGaps()
+        for topic in list(self._topics.values()):
+            topic.position = topic.newest = topic.forming = None
+            self._hand(topic, Expired())
 
     def deliver(self, news: News, *, read: bool = False) -> Key | None:
         """Hand news to its followers; news of before the topic's position is dropped.

@@ -100,11 +100,17 @@ class Windows:
         pages = zip(asked, shelves, strict=True)
         return [self._counted(None if shelf is None else shelf.page(page)) for page, shelf in pages]
 
-    async def changes(self, position: Position) -> list[tuple[Candle, Position]] | None:
+    async def changes(self, position: Position) -> tuple[list[tuple[Candle, Position]], Position] | None:
         """What was written after `position`, as MarketDataRepository.changes, if all of it lies inside the window,
-        which this opens."""
+        which this opens; and where the window stands."""
         shelf = await self._shelf(self._window(position.series, wanted=self._most > 0))
-        return self._counted(None if shelf is None else shelf.changes(position))
+        changes = self._counted(None if shelf is None else shelf.changes(position))
+        return None if shelf is None or changes is None else (changes, shelf.position)
+
+    def clear(self) -> None:
+        """Forget all: the epoch is another."""
+        for window in list(self._windows.values()):
+            self._close(window)
 
     def _holds(self, asked: AskedPage) -> bool:
         """Whether a window, when it is filled, holds that page."""
@@ -166,9 +172,12 @@ class Windows:
                 self._close(window)  # what was written since it was read may be missed
             if self._windows.get(series) is not window:
                 continue
-            self._topics.reached(series, position.revision)
+            self._topics.reached(series, position.revision, position.epoch)
             revisions = [revision for revision, _ in rows]
-            window.fill(Shelf(series, position.revision, [row for _, row in rows], revisions, older, self._most))
+            shelf = Shelf(
+                series, position.revision, position.epoch, [row for _, row in rows], revisions, older, self._most
+            )
+            window.fill(shelf)
 
     def _close(self, window: Window) -> None:
         if self._windows.get(window.series) is window:

@@ -1,0 +1,118 @@
+"""The database's epoch: the history in which a revision or a row's id means something.
+
+A position counts only in the history that it was given in: in another database, or in an older copy of the same one,
+the same number stands for other rows. So positions carry the epoch that they were read in, and an epoch ends when it
+can be seen that the history did (docs/resuming.md).
+"""
+
+from decimal import Decimal
+from typing import NamedTuple
+
+import asyncpg
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from repos.base import BaseRepository
+from repos.errors import DatabaseOperationError
+from repos.feed.bus import Bus
+
+# Made with the database, and renewed when the tables are found to be older than what was told of them.
+_STORED = "(SELECT value FROM epoch)"
+# Others in another database of the server, and in one that was restored from a dump.
+_OIDS = "(SELECT oid FROM pg_database WHERE datname = current_database()), 'series'::regclass::oid"
+# Others in another cluster; a new timeline begins with a failover, and with a recovery to a point in time.
+_CLUSTER = """
+(SELECT system_identifier FROM pg_control_system()),
+CASE WHEN pg_is_in_recovery() THEN (SELECT lpad(to_hex(timeline_id), 8, '0') FROM pg_control_checkpoint())
+ELSE lower(left(pg_walfile_name(pg_current_wal_lsn()), 8)) END
+"""
+
+
+def _digest(*parts: str) -> str:
+    return f"left(md5(concat_ws(',', {', '.join(parts)})), 12)"
+
+
+def _look(digest: str) -> sa.TextClause:
+    return sa.text(
+        f"SELECT {digest}, pg_is_in_recovery(), (SELECT coalesce(sum(revision), 0) FROM series), "  # noqa: S608 -- constants
+        "(SELECT coalesce(sum(last_id), 0) FROM tapes)"
+    )
+
+
+def _renew(digest: str) -> sa.TextClause:
+    # Of many who find it out at once, one renews it.
+    return sa.text(
+        "INSERT INTO epoch (value) VALUES (gen_random_uuid()) "  # noqa: S608 -- constants
+        f"ON CONFLICT (id) DO UPDATE SET value = excluded.value WHERE {digest} = :seen"
+    )
+
+
+_WHOLE = _digest(_STORED, _OIDS, _CLUSTER)
+_BARRED = _digest(_STORED, _OIDS)
+"""For a role that may not ask for the cluster."""
+
+
+class _Seen(NamedTuple):
+    """`revisions` and `rows` are sums over all series and tapes, which only grow for as long as a history goes on."""
+
+    epoch: str
+    is_standby: bool
+    revisions: Decimal
+    rows: Decimal
+
+
+class EpochRepository(BaseRepository):
+    """The epoch as this process knows it."""
+
+    def __init__(self, engine: AsyncEngine, bus: Bus, logger: structlog.typing.FilteringBoundLogger) -> None:
+        super().__init__(engine, bus, logger)
+        self.current: str | None = None
+        """As it was read last; None before that."""
+        self._digest = _WHOLE
+        self._seen: _Seen | None = None
+
+    async def known(self) -> str:
+        """The current epoch; asked for before rows are read, so that their position is never of a later one.
+
+        Raises:
+            DatabaseOperationError: It was never read, and the database failed.
+        """
+        if self.current is None:
+            seen = await self._look()
+            if self.current is None:
+                self.current, self._seen = seen.epoch, seen
+        return self.current
+
+    async def check(self, *, is_older: bool = False) -> bool:
+        """Read it again; whether it is another one than before, so that no position counts any more.
+
+        It is renewed first when the tables are older than at the last look, or than what the caller knows of them.
+        Those of a standby may be: it only lags.
+
+        Raises:
+            DatabaseOperationError: The database failed.
+        """
+        before, seen = self._seen, await self._look()
+        if before is not None and seen.epoch == before.epoch and not seen.is_standby:
+            is_older = is_older or seen.revisions < before.revisions or seen.rows < before.rows
+            if is_older:
+                async with self._transaction("renewing the epoch") as connection:
+                    await connection.execute(_renew(self._digest), {"seen": seen.epoch})
+                seen = await self._look()
+        is_other = self.current is not None and seen.epoch != self.current
+        self.current, self._seen = seen.epoch, seen
+        return is_other
+
+    async def _look(self) -> _Seen:
+        try:
+            return await self._read()
+        except DatabaseOperationError as error:
+            if not isinstance(error.__cause__, asyncpg.InsufficientPrivilegeError) or self._digest == _BARRED:
+                raise
+            self._digest = _BARRED
+            return await self._read()
+
+    async def _read(self) -> _Seen:
+        async with self._transaction("reading the epoch") as connection:
+            return _Seen._make((await connection.execute(_look(self._digest))).one())
