@@ -8,17 +8,13 @@ can be seen that the history did (docs/resuming.md).
 from decimal import Decimal
 from typing import NamedTuple
 
-import asyncpg
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from repos.base import BaseRepository
-from repos.errors import DatabaseOperationError
 from repos.feed.bus import Bus
 
-# Made with the database, and renewed when the tables are found to be older than what was told of them.
-_STORED = "(SELECT value FROM epoch)"
 # Others in another database of the server, and in one that was restored from a dump.
 _OIDS = "(SELECT oid FROM pg_database WHERE datname = current_database()), 'series'::regclass::oid"
 # Others in another cluster; a new timeline begins with a failover, and with a recovery to a point in time.
@@ -27,30 +23,34 @@ _CLUSTER = """
 CASE WHEN pg_is_in_recovery() THEN (SELECT lpad(to_hex(timeline_id), 8, '0') FROM pg_control_checkpoint())
 ELSE lower(left(pg_walfile_name(pg_current_wal_lsn()), 8)) END
 """
+_WHOLE = f"{_OIDS}, {_CLUSTER}"
+_BARRED = _OIDS
+"""For a role that may not ask for the cluster, which all may unless somebody forbade it."""
+_MAY_ASK = sa.text(
+    "SELECT bool_and(has_function_privilege(name || '()', 'execute')) "
+    "FROM unnest(ARRAY['pg_control_system', 'pg_control_checkpoint', 'pg_current_wal_lsn']) AS name"
+)
 
 
-def _digest(*parts: str) -> str:
-    return f"left(md5(concat_ws(',', {', '.join(parts)})), 12)"
+def _digest(stored: str, place: str) -> str:
+    """The epoch: of what is stored, which is made with the database and renewed when its tables are found to be older
+    than what was told of them, and of the `place` that it lies in."""
+    return f"left(md5(concat_ws(',', {stored}, {place})), 12)"
 
 
-def _look(digest: str) -> sa.TextClause:
+def _look(place: str) -> sa.TextClause:
     return sa.text(
-        f"SELECT {digest}, pg_is_in_recovery(), (SELECT coalesce(sum(revision), 0) FROM series), "  # noqa: S608 -- constants
-        "(SELECT coalesce(sum(last_id), 0) FROM tapes)"
+        f"SELECT {_digest('(SELECT value FROM epoch)', place)}, pg_is_in_recovery(), "  # noqa: S608 -- constants
+        "(SELECT coalesce(sum(revision), 0) FROM series), (SELECT coalesce(sum(last_id), 0) FROM tapes)"
     )
 
 
-def _renew(digest: str) -> sa.TextClause:
-    # Of many who find it out at once, one renews it.
+def _renewal(place: str) -> sa.TextClause:
+    # Of many who find it out at once one renews it: the others wait for the row, and find that it is another.
     return sa.text(
-        "INSERT INTO epoch (value) VALUES (gen_random_uuid()) "  # noqa: S608 -- constants
-        f"ON CONFLICT (id) DO UPDATE SET value = excluded.value WHERE {digest} = :seen"
+        "INSERT INTO epoch (value) VALUES (gen_random_uuid()) ON CONFLICT (id) "  # noqa: S608 -- constants
+        f"DO UPDATE SET value = excluded.value WHERE {_digest('epoch.value', place)} = :seen"
     )
-
-
-_WHOLE = _digest(_STORED, _OIDS, _CLUSTER)
-_BARRED = _digest(_STORED, _OIDS)
-"""For a role that may not ask for the cluster."""
 
 
 class _Seen(NamedTuple):
@@ -69,7 +69,7 @@ class EpochRepository(BaseRepository):
         super().__init__(engine, bus, logger)
         self.current: str | None = None
         """As it was read last; None before that."""
-        self._digest = _WHOLE
+        self._place: str | None = None
         self._seen: _Seen | None = None
 
     async def known(self) -> str:
@@ -97,22 +97,18 @@ class EpochRepository(BaseRepository):
         if before is not None and seen.epoch == before.epoch and not seen.is_standby:
             is_older = is_older or seen.revisions < before.revisions or seen.rows < before.rows
             if is_older:
-                async with self._transaction("renewing the epoch") as connection:
-                    await connection.execute(_renew(self._digest), {"seen": seen.epoch})
+                await self._renew(seen.epoch)
                 seen = await self._look()
         is_other = self.current is not None and seen.epoch != self.current
         self.current, self._seen = seen.epoch, seen
         return is_other
 
     async def _look(self) -> _Seen:
-        try:
-            return await self._read()
-        except DatabaseOperationError as error:
-            if not isinstance(error.__cause__, asyncpg.InsufficientPrivilegeError) or self._digest == _BARRED:
-                raise
-            self._digest = _BARRED
-            return await self._read()
-
-    async def _read(self) -> _Seen:
         async with self._transaction("reading the epoch") as connection:
-            return _Seen._make((await connection.execute(_look(self._digest))).one())
+            if self._place is None:
+                self._place = _WHOLE if (await connection.execute(_MAY_ASK)).scalar_one() else _BARRED
+            return _Seen._make((await connection.execute(_look(self._place))).one())
+
+    async def _renew(self, seen: str) -> None:
+        async with self._transaction("renewing the epoch") as connection:
+            await connection.execute(_renewal(self._place or _WHOLE), {"seen": seen})
