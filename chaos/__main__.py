@@ -33,7 +33,9 @@ async def _run(seed: int, count: int) -> bool:
         shutil.rmtree(folder)
     heard = sum(len(log.heard) for log in system.logs)
     told = sum(len(log.gaps) for log in system.logs)
+    anew = sum(log.beginnings for log in system.logs)
     print(f"{time.monotonic() - begun:.0f} s, {heard:,} events and {told} gaps heard; started: {starts}")
+    print(f"begun anew after the database was replaced: {anew} times")
     print(f"faults {count}, {findings}")
     return not mistakes
 

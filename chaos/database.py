@@ -1,6 +1,7 @@
 """The PostgreSQL of the programs, which start, adopt and stop it themselves: what is done to it from outside."""
 
 import asyncio
+import shutil
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ class Database:
 
     def __init__(self, data_dir: Path) -> None:
         self._data = data_dir.resolve() / f"postgresql-{MAJOR}"
+        self._older = data_dir.resolve() / "older"
 
     @property
     def is_running(self) -> bool:
@@ -56,6 +58,19 @@ class Database:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         await asyncio.to_thread(psutil.wait_procs, processes, timeout=_ENDS_WITHIN)
+
+    async def copy(self) -> None:
+        """Keep a copy of its files as they are. It is down, and whoever could start it is held."""
+        await asyncio.to_thread(shutil.rmtree, self._older, ignore_errors=True)
+        # With owners and times, as an operator would.
+        copying = await asyncio.create_subprocess_exec("cp", "-a", self._data, self._older)
+        if await copying.wait():
+            raise RuntimeError(f"{self._data} could not be copied")
+
+    async def replace(self) -> None:
+        """Put the copy in its place; as with copy()."""
+        await asyncio.to_thread(shutil.rmtree, self._data)
+        self._older.rename(self._data)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to each of its processes."""

@@ -11,6 +11,7 @@ from chaos.gaps import TOLD_WITHIN
 from chaos.processes import Program
 from chaos.proxy import Proxy
 from chaos.system import System
+from repos.feed.receiver import TICK
 
 Act = Callable[[System, float], Awaitable[None]]
 
@@ -132,6 +133,19 @@ async def _database_restarted(system: System, _: float) -> None:
     await system.database.restart()
 
 
+async def _database_replaced(system: System, lasting: float) -> None:
+    """By an older copy of itself, under open subscribers. What that lacks a new collector reads back."""
+    with system.collector.held(), system.api.held():
+        await system.database.kill()
+        await system.database.copy()
+    await system.recovered(RECOVERS_WITHIN)
+    await asyncio.sleep(TICK + lasting)  # the programs look at the tables meanwhile
+    with system.collector.held(), system.api.held():
+        await system.database.kill()
+        await system.database.replace()
+        system.collector.send(signal.SIGKILL)
+
+
 def _terminate(statement: str) -> Act:
     async def act(system: System, _: float) -> None:
         connection = await system.database.connect()
@@ -207,6 +221,7 @@ FAULTS: dict[str, Act] = {
     "all killed": _all_killed,
     "database frozen": _database_frozen,
     "database restarted": _database_restarted,
+    "database replaced by an older copy": _database_replaced,
     "LISTEN terminated": _terminate(_LISTENERS),
     "database connections terminated": _terminate(_BACKENDS),
     "exchange's websockets cut": _cut(lambda system: system.to_websocket),

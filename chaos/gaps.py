@@ -87,7 +87,7 @@ def untold(log: Log, kept: Sequence[GapState]) -> list[str]:
             since.setdefault(state.id, state.at)
             continue
         begun = since.pop(state.id, state.at)
-        if state.at - begun > TOLD_WITHIN and ranges[state.id].isdisjoint(log.gaps):
+        if state.at - begun > TOLD_WITHIN and ranges[state.id].isdisjoint([*log.gaps, *log.gaps_before]):
             late.append(f"{log.name}: nothing was told of {state}, which was open since {begun.isoformat()}")
     return late
 

@@ -4,8 +4,8 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +32,23 @@ class Program:
         self._environment = environment
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
+        self._may_run = asyncio.Event()
+        self._may_run.set()
         self._fair_ends = {-signal.SIGKILL, _DATABASE_AWAY}
 
     async def run(self) -> None:
         """Keep it running until stop()."""
         with self._log.open("ab") as log:
             while not self._stopping:
+                await self._may_run.wait()
                 self._process = process = await asyncio.create_subprocess_exec(
                     sys.executable, "-m", "candleql", *self._arguments,
                     stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
                     cwd=self._folder, env=self._environment,
                 )  # fmt: skip
                 self.starts += 1
+                if not self._may_run.is_set():
+                    self.send(signal.SIGSTOP)
                 try:
                     code = await process.wait()
                 finally:
@@ -63,6 +68,17 @@ class Program:
         if self._process is not None:
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Have it do nothing meanwhile: neither go on nor start."""
+        self._may_run.clear()
+        self.send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._may_run.set()
+            self.send(signal.SIGCONT)
 
     def said(self, words: str) -> int:
         """How often these words are in its log."""

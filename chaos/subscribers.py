@@ -1,4 +1,7 @@
-"""Clients that keep a log of what they hear, and come back with their last cursor whenever their socket ends."""
+"""Clients that keep a log of what they hear, and come back with their last cursor whenever their socket ends.
+
+One whose cursor has expired begins anew, with a snapshot.
+"""
 
 import asyncio
 import json
@@ -13,6 +16,7 @@ from websockets.typing import Subprotocol
 
 from chaos.ledger import Prices
 from gql.cursors import LiveCursor, TapeCursor, decoded
+from repos.errors import CursorExpired
 
 _AGAIN_AFTER = 0.2
 _CANDLES = """
@@ -55,6 +59,17 @@ class _Log:
     symbol: str
     cursor: str | None = field(default=None, kw_only=True)
     gaps: list[TimeRange] = field(default_factory=list, kw_only=True)
+    gaps_before: list[TimeRange] = field(default_factory=list, kw_only=True)
+    """Those that it heard of before it began anew, of which the database may know nothing."""
+    beginnings: int = field(default=0, kw_only=True)
+    """How often it began anew, because its cursor had expired."""
+
+    def begin_anew(self) -> None:
+        """Forget what was heard: the database has another history."""
+        self.cursor = None
+        self.gaps_before += self.gaps
+        self.gaps = []
+        self.beginnings += 1
 
     def _note(self, event: dict[str, Any]) -> None:
         """What events of every kind have."""
@@ -71,6 +86,10 @@ class CandleLog(_Log):
     revision: int = -1
     """That of its last cursor."""
     heard: list[HeardCandle] = field(default_factory=list)
+
+    def begin_anew(self) -> None:
+        super().begin_anew()
+        self.first_revision, self.revision, self.heard = None, -1, []
 
     @property
     def name(self) -> str:
@@ -99,6 +118,12 @@ class TradeLog(_Log):
     """That of its last cursor."""
     heard: list[int] = field(default_factory=list)
     """Ids of trades."""
+    count: int = 0
+    """Of all trades that it ever heard."""
+
+    def begin_anew(self) -> None:
+        super().begin_anew()
+        self.row, self.heard = 0, []
 
     @property
     def name(self) -> str:
@@ -113,6 +138,7 @@ class TradeLog(_Log):
         self._note(event)
         self.row = decoded("cursor", event["cursor"], TapeCursor).id
         self.heard += [int(trade["tradeId"]) for trade in event["trades"]]
+        self.count += len(event["trades"])
 
 
 Log = CandleLog | TradeLog
@@ -146,5 +172,8 @@ async def _follow(log: Log, url: str) -> None:
                     await socket.send(json.dumps({"type": "pong"}))
                 case "pong":
                     pass
+                case "error" if message["payload"][0]["extensions"]["code"] == CursorExpired.code:
+                    log.begin_anew()
+                    raise Refused(text)
                 case _:
                     raise Refused(text)

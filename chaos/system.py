@@ -117,8 +117,8 @@ class System:
     async def recovered(self, patience: float) -> None:
         """Wait, but not for ever, until the busiest trades come all the way again."""
         (log,) = (log for log in self.logs if isinstance(log, TradeLog) and log.symbol == SYMBOLS[0])
-        reached = log.row
-        await _become(lambda: log.row > reached, patience)
+        heard = log.count
+        await _become(lambda: log.count > heard, patience)
 
     async def told_of_gaps(self, patience: float) -> None:
         """Wait, but not for ever, until all subscribers of the busiest symbol hear of another gap."""

@@ -5,8 +5,9 @@ the same number stands for other rows. So positions carry the epoch that they we
 can be seen that the history did (docs/resuming.md).
 """
 
+from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import sqlalchemy as sa
 import structlog
@@ -41,7 +42,10 @@ def _digest(stored: str, place: str) -> str:
 def _look(place: str) -> sa.TextClause:
     return sa.text(
         f"SELECT {_digest('(SELECT value FROM epoch)', place)}, pg_is_in_recovery(), "  # noqa: S608 -- constants
-        "(SELECT coalesce(sum(revision), 0) FROM series), (SELECT coalesce(sum(last_id), 0) FROM tapes)"
+        "(SELECT coalesce(sum(revision), 0) FROM series), (SELECT coalesce(sum(last_id), 0) FROM tapes), "
+        "(SELECT received_at FROM raw_trades WHERE id = CAST(:row AS bigint)), newest.id, newest.received_at "
+        "FROM (SELECT 1) AS one LEFT JOIN "
+        "(SELECT id, received_at FROM raw_trades ORDER BY id DESC LIMIT 1) AS newest ON true"
     )
 
 
@@ -54,12 +58,25 @@ def _renewal(place: str) -> sa.TextClause:
 
 
 class _Seen(NamedTuple):
-    """`revisions` and `rows` are sums over all series and tapes, which only grow for as long as a history goes on."""
+    """What is the same, or grows, for as long as a history goes on.
+
+    `revisions` and `rows` are sums over all series and tapes. `newest` is the last row of raw_trades, received at
+    `received_at`; `before` is when the row was received that was the last one at the look before.
+    """
 
     epoch: str
     is_standby: bool
     revisions: Decimal
     rows: Decimal
+    before: datetime | None
+    newest: int | None
+    received_at: datetime | None
+
+    def is_older_than(self, before: Self) -> bool:
+        """Whether something of what was seen `before` is not there, or is another: an older copy may have grown since,
+        but its rows were not received at the same moments."""
+        shrunk = self.revisions < before.revisions or self.rows < before.rows
+        return shrunk or (before.newest is not None and self.before != before.received_at)
 
 
 class EpochRepository(BaseRepository):
@@ -94,11 +111,11 @@ class EpochRepository(BaseRepository):
             DatabaseOperationError: The database failed.
         """
         before, seen = self._seen, await self._look()
-        if before is not None and seen.epoch == before.epoch and not seen.is_standby:
-            is_older = is_older or seen.revisions < before.revisions or seen.rows < before.rows
-            if is_older:
-                await self._renew(seen.epoch)
-                seen = await self._look()
+        if seen.is_standby or (before is not None and seen.epoch != before.epoch):
+            before = None
+        if before is not None and (is_older or seen.is_older_than(before)):
+            await self._renew(seen.epoch)
+            seen = await self._look()
         is_other = self.current is not None and seen.epoch != self.current
         self.current, self._seen = seen.epoch, seen
         return is_other
@@ -107,7 +124,8 @@ class EpochRepository(BaseRepository):
         async with self._transaction("reading the epoch") as connection:
             if self._place is None:
                 self._place = _WHOLE if (await connection.execute(_MAY_ASK)).scalar_one() else _BARRED
-            return _Seen._make((await connection.execute(_look(self._place))).one())
+            row = None if self._seen is None else self._seen.newest
+            return _Seen._make((await connection.execute(_look(self._place), {"row": row})).one())
 
     async def _renew(self, seen: str) -> None:
         async with self._transaction("renewing the epoch") as connection:

@@ -53,6 +53,19 @@ async def test_nothing_is_lost_when_programs_and_their_database_are_killed():
     assert adoptions
 
 
+async def test_subscribers_of_a_database_that_is_replaced_by_an_older_copy_begin_anew_and_miss_nothing():
+    folder = a_folder()
+    async with System.running(folder, seed=2) as system:
+        await FAULTS["database replaced by an older copy"](system, 1)
+        await system.recovered(30)
+        findings = await system.quiet()
+        complaints, beginnings = system.complaints, [log.beginnings for log in system.logs]
+    shutil.rmtree(folder)
+
+    assert complaints + findings.all == []
+    assert all(beginnings)
+
+
 @pytest.fixture
 def rows():
     """The trades of a minute, as they are to be stored."""

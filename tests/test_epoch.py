@@ -62,7 +62,13 @@ async def other(server_url: str) -> AsyncIterator[DatabaseOperations]:
         yield operations
 
 
-async def test_a_follower_from_beyond_the_table_takes_nothing_from_the_others(db, feed):
+@pytest.mark.parametrize("hot_candles", [0, 2_000])
+async def test_a_follower_from_beyond_the_table_takes_nothing_from_the_others(db, hot_candles):
+    async with Feed(db, hot_candles=hot_candles) as feed:
+        await beyond_the_table(db, feed)
+
+
+async def beyond_the_table(db: DatabaseOperations, feed: Feed) -> None:
     await write(db, range(2))
     stands, tape = await position_of(db)
     # It is the first to follow, so that its position would be the topic's.
@@ -184,6 +190,38 @@ async def test_a_process_without_followers_sees_it_too_and_forgets_what_was_in_m
 
     assert [candle.start_time for candle in page.rows] == [NOON]
     assert page.position == await db.market_data.position(BTC_1M)
+
+
+async def test_an_older_copy_that_has_grown_beyond_what_was_told_is_seen_by_its_rows(db, feed, database_url):
+    await write(db, range(5))
+    assert await db.epoch.check() is False  # has seen all of it
+    async with aclosing(feed.candles(BTC_1M, None, 1)) as events:
+        await take(events, 1)
+        ended = asyncio.ensure_future(take(events, 20))
+
+        # What another collector stored before this process could look.
+        await run(database_url, GO_BACK + "ALTER SEQUENCE raw_trades_id_seq RESTART WITH 2")
+        async with DatabaseOperations(database_url) as elsewhere:
+            await write(elsewhere, range(10, 20))
+        feed._look_now.set()
+        with pytest.raises(CursorExpired):
+            await ended
+
+
+async def test_what_was_told_to_those_who_left_counts_too(db, feed, database_url):
+    await write(db, range(5))
+    await db.epoch.check()
+    await write(db, range(5, 8))
+    async with aclosing(feed.candles(BTC_1M, None, 1)) as events:
+        (event,) = await take(events, 1)
+    assert event.position.revision == 8
+    # As much as was there when the process looked at all tables.
+    await run(database_url, "UPDATE series SET revision = 6; DELETE FROM market_data WHERE revision > 6")
+
+    feed._look_now.set()
+    async with asyncio.timeout(10):
+        while db.epoch.current == event.position.epoch:
+            await asyncio.sleep(0.001)
 
 
 async def test_one_of_many_renews_the_epoch_and_all_follow(db, database_url):

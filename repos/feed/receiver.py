@@ -207,6 +207,7 @@ class Receiver:
         is_older = any(stored.get(key, 0) < position for key, position in positions.items())
         if is_older and await self._db.epoch.check(is_older=True):
             self._begin_anew()
+        self.topics.compared(positions)
         for key, position in positions.items():
             if position < stored.get(key, 0):
                 await self._read(key)

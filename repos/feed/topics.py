@@ -1,6 +1,6 @@
 """Who follows what in this process, and how far the news of each topic has come."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,6 +35,7 @@ class Topics:
     def __init__(self, opened: Callable[[Sequence[Key]], None], epoch: Callable[[], str | None]) -> None:
         """`opened` is called with the topics that got their first follower; `epoch` gives the current one."""
         self._topics: dict[Key, Topic] = {}
+        self._left: dict[Key, int] = {}
         self._opened = opened
         self._epoch = epoch
         self.followers = 0
@@ -63,6 +64,8 @@ class Topics:
                     topic.followers.pop(identity, None)
                     if not topic.followers:
                         del self._topics[key]
+                        if topic.position is not None:
+                            self._left[key] = topic.position
 
     def get(self, key: Key) -> Topic | None:
         return self._topics.get(key)
@@ -71,8 +74,13 @@ class Topics:
         return {key: topic for key, topic in self._topics.items() if isinstance(key, Series)}
 
     def positions(self) -> dict[Key, int]:
-        """Of the topics that have one."""
-        return {key: topic.position for key, topic in self._topics.items() if topic.position is not None}
+        """Of the topics that have one, and of those that lost their last follower and were not compared since: all
+        that was told of the tables."""
+        return self._left | {key: topic.position for key, topic in self._topics.items() if topic.position is not None}
+
+    def compared(self, positions: Mapping[Key, int]) -> None:
+        """These were compared with the tables."""
+        self._left = {key: left for key, left in self._left.items() if left > positions.get(key, -1)}
 
     def reached(self, key: Key, position: int, epoch: str) -> None:
         """A follower has read the table by itself, which stood at `position`: from here on a hole in the news can be
@@ -84,6 +92,7 @@ class Topics:
     def expire(self) -> None:
         """The epoch is another: forget all that is known, and tell every follower."""
         self.gaps = OpenGaps()
+        self._left.clear()
         for topic in list(self._topics.values()):
             topic.position = topic.newest = topic.forming = None
             self._hand(topic, Expired())
