@@ -1,5 +1,7 @@
 """Candles with exact numbers, in Python: what is stored, then each that is closed, with none left out after a break.
 
+Where the server comes back with other data than before, such as those of a backup, it begins anew and says so.
+
     python -m venv venv && venv/bin/pip install 'gql[aiohttp,websockets]'
     venv/bin/python client.py http://127.0.0.1:8000/graphql BTC-USDT 5s
 
@@ -14,7 +16,7 @@ from typing import Any
 
 from gql import Client, gql
 from gql.transport.aiohttp import AIOHTTPTransport
-from gql.transport.exceptions import TransportClosed, TransportConnectionFailed
+from gql.transport.exceptions import TransportClosed, TransportConnectionFailed, TransportQueryError
 from gql.transport.websockets import WebsocketsTransport
 
 STORED = """
@@ -48,14 +50,16 @@ async def main(url: str, symbol: str, timeframe: str) -> None:
     key = os.environ.get("CANDLEQL_KEY")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     series: dict[str, Any] = {"symbol": symbol, "timeframe": timeframe}
-    async with Client(transport=AIOHTTPTransport(url, headers=headers)) as session:
-        page = (await session.execute(gql(STORED), variable_values=series))["candles"]
-    for candle in page["nodes"]:
-        show("STORED", candle)
-    after = page["liveCursor"]
+    after: str | None = None
     while True:
         sockets = WebsocketsTransport("ws" + url.removeprefix("http"), headers=headers)
         try:
+            if after is None:
+                async with Client(transport=AIOHTTPTransport(url, headers=headers)) as session:
+                    page = (await session.execute(gql(STORED), variable_values=series))["candles"]
+                for candle in page["nodes"]:
+                    show("STORED", candle)
+                after = page["liveCursor"]
             async with Client(transport=sockets) as session:
                 async for answer in session.subscribe(gql(FOLLOWED), variable_values=series | {"after": after}):
                     event = answer["candles"]
@@ -64,6 +68,11 @@ async def main(url: str, symbol: str, timeframe: str) -> None:
                         print(f"GAP       trades are missing from {event['gap']['start']} to {event['gap']['end']}")
                     elif event["kind"] != "FORMING":
                         show(event["kind"], event["candle"])
+        except TransportQueryError as refused:
+            if [error.get("extensions", {}).get("code") for error in refused.errors or []] != ["CURSOR_EXPIRED"]:
+                raise
+            after = None
+            print("ANEW      the server's data are others than before, so all of it begins anew", flush=True)
         except (TransportClosed, TransportConnectionFailed, OSError) as broken:
             print(f"{broken}; again in a second", file=sys.stderr)
         await asyncio.sleep(1)

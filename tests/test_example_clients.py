@@ -62,6 +62,20 @@ async def test_the_clients_miss_no_candle_while_the_server_dies_and_comes_back(t
                         told.add((await anext(lines))[1])
 
 
+async def test_the_clients_begin_anew_and_say_so_when_the_server_s_data_are_others(typescript):
+    async with a_demo() as demo:
+        await demo.furnished()
+        series = [f"{demo.url}/graphql", "BTC-USDT", "5s"]
+        python = [str(PYTHON), str(ROOT / "examples" / "client.py")]
+        async with reading([*python, *series]) as one, reading([*typescript, *series]) as other:
+            before = [await shown(lines, "CLOSED") for lines in (one, other)]
+            await demo.lose_its_data()
+
+            for lines, start in zip((one, other), before, strict=True):
+                await shown(lines, "ANEW")
+                await shown(lines, "CLOSED", after=start)
+
+
 def test_the_example_s_libraries_are_those_that_it_is_tried_with():
     wanted = json.loads((ROOT / "examples" / "typescript" / "package.json").read_text())
     tried = json.loads((ROOT / "conformance" / "package.json").read_text())["dependencies"]

@@ -1,4 +1,5 @@
 // Candles in TypeScript, typed by the schema: what is stored, then each that is closed, with none left out after a break.
+// Where the server comes back with other data than before, such as those of a backup, it begins anew and says so.
 //
 //     npm install && npx graphql-codegen
 //     node client.ts http://127.0.0.1:8000/graphql BTC-USDT 5s     (Node 22.18 or newer runs TypeScript as it is)
@@ -47,12 +48,6 @@ const show = (kind: string, { startTime, open, high, low, close, volume }: Candl
   console.log(kind.padEnd(9), startTime, open, high, low, close, volume)
 
 const series: StoredQueryVariables = { symbol, timeframe }
-const { candles } = await ask(Stored, series)
-if (!candles) throw new Error('the server has no candles to tell of')
-for (const candle of candles.nodes) show('STORED', candle)
-
-// graphql-ws reads the variables anew whenever it reconnects: with the newest cursor in them nothing is missed.
-const variables = { ...series, after: candles.liveCursor }
 const client = createClient({
   url: url.replace(/^http/, 'ws'),
   connectionParams: headers,
@@ -61,10 +56,29 @@ const client = createClient({
   on: { closed: () => console.error('the connection was closed') },
 })
 
-for await (const { data, errors } of client.iterate<FollowedSubscription>({ query: Followed.toString(), variables })) {
-  if (errors || !data) throw new Error(errors?.map(({ message }) => message).join('; '))
-  const { kind, cursor, candle, gap } = data.candles
-  variables.after = cursor
-  if (gap) console.log('GAP'.padEnd(9), 'trades are missing from', gap.start, 'to', gap.end)
-  else if (candle && kind !== 'FORMING') show(kind, candle)
+async function follow(): Promise<void> {
+  const { candles } = await ask(Stored, series)
+  if (!candles) throw new Error('the server has no candles to tell of')
+  for (const candle of candles.nodes) show('STORED', candle)
+
+  // graphql-ws reads the variables anew whenever it reconnects: with the newest cursor in them nothing is missed.
+  const variables = { ...series, after: candles.liveCursor }
+  for await (const { data, errors } of client.iterate<FollowedSubscription>({ query: Followed.toString(), variables })) {
+    if (errors || !data) throw new Error(errors?.map(({ message }) => message).join('; '))
+    const { kind, cursor, candle, gap } = data.candles
+    variables.after = cursor
+    if (gap) console.log('GAP'.padEnd(9), 'trades are missing from', gap.start, 'to', gap.end)
+    else if (candle && kind !== 'FORMING') show(kind, candle)
+  }
+}
+
+for (;;) {
+  try {
+    await follow()
+  } catch (reason) {
+    // What the server refuses comes as a list of its errors.
+    const [error] = Array.isArray(reason) ? (reason as { extensions?: { code?: unknown } }[]) : []
+    if (error?.extensions?.code !== 'CURSOR_EXPIRED') throw reason
+    console.log('ANEW'.padEnd(9), "the server's data are others than before, so all of it begins anew")
+  }
 }

@@ -87,6 +87,12 @@ class Demo:
         self._process.kill()
         await self._process.communicate()
 
+    async def lose_its_data(self) -> None:
+        """Stop, and come back at the same address with a new data folder."""
+        await self.stop()
+        await asyncio.to_thread(shutil.rmtree, self._folder / "data")
+        await self.start()
+
     async def stop(self) -> None:
         assert self._process is not None
         if self._process.returncode is None:

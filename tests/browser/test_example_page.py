@@ -47,3 +47,16 @@ async def test_it_shows_live_candles_and_goes_on_after_the_server_died_and_came_
         await expect(page.locator("#state")).to_have_text("live")
         await expect(newest).not_to_have_text(before)
         await expect(page.locator("#candles tr")).to_have_count(20)
+
+
+async def test_it_begins_anew_and_says_so_when_the_server_s_data_are_others(browser, elsewhere):
+    async with a_demo(ALLOWED_ORIGINS=elsewhere) as demo, await browser.new_context() as context:
+        await demo.furnished()
+        page = await context.new_page()
+        await page.goto(f"{elsewhere}/page.html?server={demo.url.replace('http', 'ws')}/graphql")
+        await expect(page.locator("#candles tr")).to_have_count(20)
+
+        await demo.lose_its_data()
+
+        await expect(page.locator("#state")).to_contain_text("begun anew", timeout=60_000)
+        await expect(page.locator("#candles")).to_contain_text("forming", timeout=60_000)
