@@ -12,6 +12,9 @@ const documents = separateOperations(parse(text))
 export const document = (name) => documents[name]
 export const query = (name) => print(documents[name])
 
+// A cursor of BTC-USDT 5s that another database gave.
+export const LOST = 'mKFso29reKhCVEMtVVNEVKI1cwHAwKllbHNld2hlcmU'
+
 // `ask(name, variables)` gives the data of a query or mutation, `follow(name, variables)` an iterable over that of events.
 export async function everything({ client, ask, follow }) {
   const { latestCandle, markets } = await ask('Latest', { symbol: 'BTC-USDT' })

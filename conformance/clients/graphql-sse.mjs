@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { createClient } from 'graphql-sse'
-import { done, everything, query, url } from './everything.mjs'
+import { LOST, done, everything, query, url } from './everything.mjs'
 
 const client = createClient({ url, retryAttempts: 0 })
 
@@ -15,6 +15,9 @@ async function ask(name, variables) {
 }
 
 await everything({ client: 'graphql-sse', ask, follow })
+const lost = []
+for await (const result of client.iterate({ query: query('Resume'), variables: { symbol: 'BTC-USDT', after: LOST } })) lost.push(result)
+assert.deepEqual(lost.map(({ errors }) => errors[0].extensions.code), ['CURSOR_EXPIRED'])
 const mistakes = { '{ nonsense }': 'GRAPHQL_VALIDATION_FAILED', 'subscription { health {': 'GRAPHQL_PARSE_FAILED' }
 for (const [mistake, code] of Object.entries(mistakes)) {
   const results = []

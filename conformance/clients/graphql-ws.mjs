@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { createClient } from 'graphql-ws'
-import { done, everything, query, socketUrl } from './everything.mjs'
+import { LOST, done, everything, query, socketUrl } from './everything.mjs'
 
 let connections = 0
 let pings = 0
@@ -36,6 +36,8 @@ for (const [mistake, code] of Object.entries(mistakes)) {
   const wrong = client.iterate({ query: mistake })
   await assert.rejects(wrong.next(), (errors) => errors[0].extensions.code === code)
 }
+const lost = client.iterate({ query: query('Resume'), variables: { symbol: 'BTC-USDT', after: LOST } })
+await assert.rejects(lost.next(), (errors) => errors[0].extensions.code === 'CURSOR_EXPIRED')
 await live.next()
 await live.return()
 assert.deepEqual([connections, closed], [1, 0], 'all of it took one connection')

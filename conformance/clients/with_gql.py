@@ -12,6 +12,8 @@ from gql.transport.websockets import WebsocketsTransport
 from gql import Client, GraphQLRequest
 
 url = sys.argv[1]
+LOST = "mKFso29reKhCVEMtVVNEVKI1cwHAwKllbHNld2hlcmU"
+"""A cursor of BTC-USDT 5s that another database gave."""
 OPERATIONS = (Path(__file__).parent.parent / "operations.graphql").read_text()
 
 
@@ -47,6 +49,14 @@ async def main() -> None:
             await sockets.ping_received.wait()  # which the client answers by itself
             await sockets.send_ping()
             await sockets.pong_received.wait()
+        expired = None
+        try:
+            async for _ in session.subscribe(operation("Resume", symbol="BTC-USDT", after=LOST)):
+                break
+        except TransportQueryError as error:
+            expired = error
+        assert expired is not None
+        assert expired.errors[0]["extensions"] == {"code": "CURSOR_EXPIRED"}
         assert (await session.execute(operation("Latest", symbol="BTC-USDT")))["latestCandle"]
     assert all(event["candle"]["close"] for event in events if event["kind"] != "GAP")
     sys.stdout.write("query, mutations, subscription, error, pings both ways\n")
