@@ -13,9 +13,10 @@ from limits.storage import storage_from_string
 log = structlog.get_logger(__name__)
 
 _BLOCKS = 100
-"""What is taken from the library at a time, as a part of the whole: to ask it takes longer than a small query."""
-_MOST = 10_000
-"""Clients that are remembered here; the library remembers all."""
+"""What is taken from a storage at a time, as a part of the whole: to ask it takes longer than a small query."""
+_MOST = 100_000
+"""Clients that are remembered here, some 20 MB of them; a storage remembers all."""
+_MINUTE = 60.0
 MEMORY = "memory://"
 
 
@@ -39,19 +40,24 @@ class _Account:
 class Accounts:
     """So many points a minute for each client; the minute begins with the first that are spent.
 
-    Points are taken from the library by the block, a hundredth of the minute's: so many at most are lost to a client
-    when its minute ends, with each process that it asks.
+    Counted in memory, minutes go by time.monotonic(): nobody waits longer, or less, because the clock was set. In a
+    storage they go by its own clock, and points are taken from it by the block, a hundredth of the minute's: so many
+    at most are lost to a client when its minute ends, with each process that it asks.
     """
 
     def __init__(self, points_a_minute: int, storage: str = MEMORY) -> None:
-        """`storage` is where the library counts: in memory, or for many processes together, such as redis://host:6379.
+        """`storage` is where the points are counted: in memory, or by the library for many processes together, such as
+        redis://host:6379.
 
         Raises:
             limits.errors.ConfigurationError: There is no such storage, or what it needs is not installed.
         """
-        # Of the libraries for Redis that it knows the one that is kept best; its own choice wants an old `packaging`.
-        place = storage_from_string(f"async+{storage}", wrap_exceptions=True, implementation="redispy")
-        self._limiter = FixedWindowRateLimiter(place)
+        self._limiter: FixedWindowRateLimiter | None = None
+        if storage != MEMORY:
+            # Of the libraries for Redis the one that is kept best; the default one wants an old `packaging`.
+            place = storage_from_string(f"async+{storage}", wrap_exceptions=True, implementation="redispy")
+            self._limiter = FixedWindowRateLimiter(place)
+        self._points = points_a_minute
         self._minute = RateLimitItemPerMinute(points_a_minute)
         self._block = max(points_a_minute // _BLOCKS, 1)
         self._accounts: dict[str, _Account] = {}
@@ -64,41 +70,50 @@ class Accounts:
         """
         remaining = self.spent(client, points)
         if remaining is None:
-            account = await self._filled(client, points, self._accounts.get(client))
+            account = await self._filled(client, points)
             account.left -= points
             remaining = account.left + account.untaken
         return remaining
 
     def spent(self, client: str, points: int) -> int | None:
-        """As `charge`, where the points were taken already; None where the library has to be asked."""
+        """As `charge`, where the points were taken already; None where more have to be."""
         account = self._accounts.get(client)
         if account is None or account.left < points or account.ends <= time.monotonic():
             return None
         account.left -= points
         return account.left + account.untaken
 
-    async def _filled(self, client: str, points: int, account: _Account | None) -> _Account:
+    async def _filled(self, client: str, points: int) -> _Account:
         now = time.monotonic()
-        left = 0 if account is None or account.ends <= now else account.left
-        if account is not None and left and account.untaken + left < points:
+        account = self._accounts.get(client)
+        goes_on = account is not None and account.ends > now
+        left = account.left if account is not None and goes_on else 0
+        if account is not None and goes_on and account.untaken + left < points and (left or self._limiter is None):
             raise Exhausted(math.ceil(account.ends - now))
+        if self._limiter is None:
+            return self._kept(client, _Account(self._points, 0, now + _MINUTE))
         try:
-            return await self._taken(client, points, left)
+            return await self._taken(self._limiter, client, points, left)
         except StorageError as error:
             log.error("The storage of the rate limit does not answer; nobody is held up", reason=str(error))
             return _Account(max(points, self._block), 0, now + 1)
 
-    async def _taken(self, client: str, points: int, left: int) -> _Account:
+    async def _taken(self, limiter: FixedWindowRateLimiter, client: str, points: int, left: int) -> _Account:
         now = time.monotonic()
-        _, untaken = await self._limiter.get_window_stats(self._minute, client)
+        _, untaken = await limiter.get_window_stats(self._minute, client)
         taken = min(max(points - left, self._block), untaken)
-        fits = left + taken >= points and await self._limiter.hit(self._minute, client, cost=taken)
-        reset, untaken = await self._limiter.get_window_stats(self._minute, client)
-        seconds = reset - time.time()
+        fits = left + taken >= points and await limiter.hit(self._minute, client, cost=taken)
+        reset, untaken = await limiter.get_window_stats(self._minute, client)
+        # The storage said how long, and the library added this machine's clock, which may be set in between.
+        seconds = min(max(reset - time.time(), 0), _MINUTE)
         if not fits:
             raise Exhausted(max(math.ceil(seconds), 1))
-        account = _Account(left + taken, untaken, now + seconds)
-        if client not in self._accounts and len(self._accounts) >= _MOST:
+        return self._kept(client, _Account(left + taken, untaken, now + seconds))
+
+    def _kept(self, client: str, account: _Account) -> _Account:
+        # The oldest first: an account that begins anew goes to the end.
+        self._accounts.pop(client, None)
+        if len(self._accounts) >= _MOST:
             del self._accounts[next(iter(self._accounts))]
         self._accounts[client] = account
         return account

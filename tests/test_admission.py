@@ -1,13 +1,15 @@
 """What operations pass before they run, over every transport: names, cost, rate, trusted documents, time."""
 
 import json
+import time
 from hashlib import sha256
 
 import httpx2
 import pytest
 import structlog
-from limits.errors import ConfigurationError, StorageError
+from limits.errors import ConfigurationError
 
+from gql import rate
 from gql.limits import Limits
 from gql.rate import Accounts, Exhausted
 from tests.gql_server import WAIT, Client, an_app, graphql_ws, running
@@ -262,15 +264,38 @@ async def test_deep_variables_are_the_clients_mistake(client):
     assert (response.status_code, code(response.json())) == (400, "BAD_USER_INPUT")
 
 
-async def test_a_storage_that_does_not_answer_holds_nobody_up(monkeypatch):
-    async def gone(*_, **__):
-        raise StorageError(ConnectionError("gone"))
-
-    accounts = Accounts(1_000)
-    monkeypatch.setattr(accounts._limiter, "get_window_stats", gone)
+async def test_a_storage_that_does_not_answer_holds_nobody_up(tmp_path):
+    accounts = Accounts(1_000, f"redis+unix://{tmp_path}/nobody")
 
     with structlog.testing.capture_logs() as logs:
         remaining = [await accounts.charge("one", 900) for _ in range(3)]
 
     assert remaining == [0, 0, 0]
     assert [entry["log_level"] for entry in logs] == ["error"] * 3
+
+
+@pytest.mark.parametrize("step", [-3600, 3600])
+async def test_a_step_of_the_clock_neither_holds_up_who_is_exhausted_nor_lets_him_on(monkeypatch, step):
+    clock, monotonic = time.time, time.monotonic
+    accounts = Accounts(1_000)
+    await accounts.charge("one", 1_000)
+    monkeypatch.setattr(time, "time", lambda: clock() + step)
+
+    with pytest.raises(Exhausted) as exhausted:
+        await accounts.charge("one", 1)
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + exhausted.value.retry_after)
+
+    assert 1 <= exhausted.value.retry_after <= 60
+    assert await accounts.charge("one", 1) == 999
+
+
+async def test_accounts_in_memory_are_bounded_and_the_oldest_goes_first(monkeypatch):
+    monkeypatch.setattr(rate, "_MOST", 3)
+    accounts = Accounts(1_000)
+    for client in ("one", "two", "three", "four"):
+        await accounts.charge(client, 1_000)
+
+    with pytest.raises(Exhausted):
+        await accounts.charge("two", 1)
+
+    assert await accounts.charge("one", 1) == 999
