@@ -3,6 +3,7 @@
 import os
 import sys
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,9 +11,10 @@ import typer
 from rich.console import Console
 
 from candleql import keys
+from candleql.configuration import configuration
 from candleql.console import DataDir, begin, out, run
 from candleql.errors import UserError
-from collector.config import CollectorConfig, ConfigError, load_config
+from collector.config import CollectorConfig, ConfigError
 from repos.domain import InvalidValue, Timeframe, instant
 from repos.errors import DomainError
 
@@ -26,10 +28,26 @@ app.add_typer(keys.app, name="keys")
 
 _MENDABLE = (UserError, ConfigError, InvalidValue, DomainError)
 
-Config = Annotated[Path, typer.Option(help="What the collector follows.")]
+Config = Annotated[
+    Path | None, typer.Option(help="What the collector follows. Default: okx_config.json, where there is one.")
+]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)]
-CONFIG = Path("okx_config.json")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"candleql {version('candleql')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """A GraphQL server for crypto market data and trading bots."""
 
 
 def main() -> None:
@@ -63,12 +81,13 @@ def serve_command(
         bool, typer.Option("--insecure", help="Let everybody do everything, with or without a key, from anywhere.")
     ] = False,
     data_dir: DataDir = None,
-    config: Config = CONFIG,
+    config: Config = None,
 ) -> None:
     """Serve GraphQL and, unless told otherwise, collect from OKX."""
     from candleql.database import database
     from candleql.demo import PAIRS, Demo
     from candleql.server import bind, serve
+    from candleql.starting import tell_start
     from repos.embedded.server import default_data_dir
 
     settings = begin()
@@ -76,10 +95,11 @@ def serve_command(
         # An explicit folder wins over every other database that the environment may name.
         data_dir = (data_dir or default_data_dir(os.environ)) / "demo"
         settings = settings.model_copy(update={"database_listen_url": None})
-    pairs = [] if not collecting else PAIRS if demo else load_config(config).pairs()
+    pairs = [] if not collecting else PAIRS if demo else configuration(config).pairs()
     db = database(settings, data_dir)
 
     def ready(address: str) -> None:
+        tell_start(db, pairs, address, exchange="simulated" if demo else "okx")
         out.print(f"candleql answers at [bold]{address}/graphql[/bold]")
         out.print(f"The dashboard is at [bold]{address}/[/bold]")
         if demo:
@@ -90,15 +110,17 @@ def serve_command(
 
 
 @app.command(name="collect")
-def collect_command(data_dir: DataDir = None, config: Config = CONFIG) -> None:
+def collect_command(data_dir: DataDir = None, config: Config = None) -> None:
     """Collect from OKX, without serving."""
     settings = begin()
-    pairs = load_config(config).pairs()
+    pairs = configuration(config).pairs()
 
     from candleql.collecting import collect
     from candleql.database import database
+    from candleql.starting import tell_start
 
-    run(collect(settings, database(settings, data_dir), pairs))
+    db = database(settings, data_dir)
+    run(collect(settings, db, pairs, ready=lambda: tell_start(db, pairs)))
 
 
 def _speed(text: str) -> float | None:
@@ -113,13 +135,13 @@ def _speed(text: str) -> float | None:
     return speed
 
 
-def _timeframes(text: str | None, config: Path) -> tuple[CollectorConfig | None, list[Timeframe]]:
+def _timeframes(text: str | None, config: Path | None) -> tuple[CollectorConfig | None, list[Timeframe]]:
     if text is not None:
         try:
             return None, list(dict.fromkeys(Timeframe(part.strip()) for part in text.split(",")))
         except InvalidValue as error:
             raise UserError(f"--timeframes: {error.problem}") from error
-    loaded = load_config(config)
+    loaded = configuration(config)
     return loaded, list(dict.fromkeys(timeframe for pair in loaded.pairs() for timeframe in pair.timeframes))
 
 
@@ -129,7 +151,7 @@ def replay_command(
     speed: Annotated[str, typer.Option(help="Times the recorded speed, or max.")] = "max",
     timeframes: Annotated[str | None, typer.Option(help="Such as 5s,1m. Default: those of --config.")] = None,
     data_dir: DataDir = None,
-    config: Config = CONFIG,
+    config: Config = None,
 ) -> None:
     """Play recordings into the database, every instrument in them."""
     settings = begin()

@@ -1,7 +1,7 @@
 """Collecting, from the configuration file to running collectors."""
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import groupby
 from typing import Any
 
@@ -14,8 +14,10 @@ from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
 
 
-async def collect(settings: Settings, db: DatabaseOperations, pairs: Collection[Pair]) -> None:
-    """Collect `pairs` until SIGINT or SIGTERM.
+async def collect(
+    settings: Settings, db: DatabaseOperations, pairs: Collection[Pair], *, ready: Callable[[], None]
+) -> None:
+    """Collect `pairs` until SIGINT or SIGTERM. `ready` is called once, when the work begins.
 
     Raises:
         DatabaseUnavailable: The database can't be used at the start.
@@ -27,6 +29,7 @@ async def collect(settings: Settings, db: DatabaseOperations, pairs: Collection[
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(collector.run()) for collector in made]
             with on_signal(stop.set):
+                ready()
                 await stop.wait()
             for task in running:
                 task.cancel()

@@ -162,3 +162,12 @@ def _mistake(details: ErrorDetails) -> str:
 def _shown(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+DEFAULT = CollectorConfig(
+    trading_pairs=tuple(
+        TradingPair(symbol=symbol, timeframes=tuple(map(Timeframe, ("5s", "1m", "5m", "15m", "1h"))))
+        for symbol in ("BTC-USDT", "ETH-USDT", "SOL-USDT")
+    )
+)
+"""What is followed where there is no file."""

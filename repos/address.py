@@ -1,8 +1,10 @@
 """Which database is meant, out of the variables of an environment."""
 
+import getpass
 import os
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from dotenv import dotenv_values
@@ -90,14 +92,48 @@ def driver_url(url: str, name: str = "DATABASE_URL") -> str:
     return f"postgresql://{place}{mark if kept else ''}{kept}"
 
 
+class Location(NamedTuple):
+    """Where a URL leads and as whom; empty where it does not say. Of several hosts and ports all, with commas."""
+
+    host: str
+    port: str
+    database: str
+    user: str
+
+
+def located(url: str) -> Location:
+    """The parts of a URL of driver_url's, but for the password."""
+    parts = urlsplit(url)
+    account, _, place = parts.netloc.rpartition("@")
+    query = dict(parse_qsl(parts.query))
+    hosts, ports = [], []
+    for each in unquote(place).split(",") if place else ():
+        host, colon, port = each.rpartition(":") if not each.endswith("]") else (each, "", "")
+        hosts.append(host if colon else each)
+        ports += [port] if colon else []
+    user = unquote(account.partition(":")[0]) or query.get("user", "")
+    database = unquote(parts.path.lstrip("/")) or query.get("database") or query.get("dbname", "")
+    host = ",".join(hosts) or query.get("host", "")
+    return Location(host, ",".join(ports) or query.get("port", ""), database, user)
+
+
+def place_of(url: str) -> dict[str, str]:
+    """Host, port, database and user of a URL of driver_url's as the driver takes them, for the log."""
+    host, port, database, user = located(url)
+    user = user or os.environ.get("PGUSER") or getpass.getuser()
+    return {
+        "host": host or os.environ.get("PGHOST") or "localhost",
+        "port": port or os.environ.get("PGPORT") or "5432",
+        "database": database or os.environ.get("PGDATABASE") or user,
+        "user": user,
+    }
+
+
 def describe(url: str) -> str:
     """Where a URL of driver_url's leads and as whom, for a message: everything but the password."""
-    parts = urlsplit(url)
-    account, _, hosts = parts.netloc.rpartition("@")
-    query = dict(parse_qsl(parts.query))
-    user = unquote(account.partition(":")[0]) or query.get("user", "")
-    place = unquote(hosts) or ":".join(query[key] for key in ("host", "port") if key in query) or "its default place"
-    database = unquote(parts.path.lstrip("/")) or query.get("database", user)
+    host, port, database, user = located(url)
+    place = ":".join(part for part in (host, port) if part) or "its default place"
+    database = database or user
     named = f"the database {database}" if database else "the database"
     return f"{named} at {place}" + (f" as {user}" if user else "")
 

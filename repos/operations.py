@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from repos.address import database_url, driver_url, environment, wants_sql_logged
+from repos.address import database_url, driver_url, environment, place_of, wants_sql_logged
 from repos.base import DRIVER_ERRORS
 from repos.bots import BotRepository
 from repos.domain import InvalidValue, Stats
@@ -126,6 +126,17 @@ class DatabaseOperations:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    @property
+    def is_embedded(self) -> bool:
+        return isinstance(self._database, EmbeddedPostgres)
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Where the database is: the data folder of an embedded one, else host, port, database and user."""
+        if isinstance(self._database, EmbeddedPostgres):
+            return {"data_dir": str(self._database.data_dir)}
+        return place_of(self._database)
 
     @property
     def closed(self) -> bool:

@@ -216,7 +216,9 @@ def test_collect_without_serving_ends_on_a_signal(folder):
 @pytest.mark.parametrize(
     ("words", "variables", "told"),
     [
-        pytest.param(["serve", "--config", "none.json"], {}, "none.json: No such file", id="no configuration"),
+        pytest.param(
+            ["serve", "--port", "0", "--config", "none.json"], {}, "none.json: No such file", id="no configuration"
+        ),
         pytest.param(["replay", "none.jsonl"], {}, "none.jsonl: no such file", id="no recording"),
         pytest.param(["replay", "okx_config.json", "--speed", "fast"], {}, "--speed: 'fast' is neither", id="a speed"),
         pytest.param(["replay", "okx_config.json", "--speed", "0"], {}, "--speed: '0' is neither", id="no speed"),
@@ -242,7 +244,10 @@ def test_collect_without_serving_ends_on_a_signal(folder):
             id="no database",
         ),
         pytest.param(
-            ["serve", "--no-collect", "--host", "203.0.113.1"], {}, "can't listen on 203.0.113.1", id="an address"
+            ["serve", "--no-collect", "--port", "0", "--host", "203.0.113.1"],
+            {},
+            "can't listen on 203.0.113.1",
+            id="an address",
         ),
         pytest.param(
             ["backfill", "BTC-USDT", "-t", "1m", "--since", "2024-02-01", "--until", "2024-01-01"],

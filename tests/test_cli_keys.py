@@ -130,13 +130,13 @@ async def test_an_issuer_that_is_away_keeps_no_server_from_starting_but_nobody_e
         ),
         pytest.param(["keys", "revoke", "x", "--data-dir", "d"], {}, "there is no key 'x'", id="no key"),
         pytest.param(
-            ["serve", "--no-collect", "--data-dir", "d"],
+            ["serve", "--no-collect", "--port", "0", "--data-dir", "d"],
             {"JWT_ISSUER": "x"},
             "JWT_ISSUER, JWT_AUDIENCE and",
             id="one of three",
         ),
         pytest.param(
-            ["serve", "--no-collect", "--data-dir", "d"],
+            ["serve", "--no-collect", "--port", "0", "--data-dir", "d"],
             {"JWT_ISSUER": "x", "JWT_AUDIENCE": "y", "JWT_JWKS": "none.json"},
             "JWT_JWKS: none.json: ",
             id="no key set",
