@@ -2,19 +2,33 @@
 
 import asyncio
 import json
-from datetime import datetime
-from zoneinfo import ZoneInfo
+import re
+from dataclasses import replace
 
 import pytest
 from playwright.async_api import Page, Route, expect
 
-from repos.domain import Origin
-from tests.browser.stored import MINUTE, NEWEST, a_gap, a_minute
+from repos.domain import Candle, Origin
+from tests.browser.stored import NEWEST, a_gap, a_minute
+from tests.browser.views import at_minutes, frame, printed, read_before
 
 pytestmark = pytest.mark.anyio
 
 FIRST_PAGE = 1_000
 """Candles that are loaded to begin with."""
+CENTRE = """() => {
+    const canvas = document.querySelector('#chart canvas')
+    return [...canvas.getContext('2d').getImageData(5, 5, 1, 1).data].slice(0, 3)
+}"""
+DRAWN = """
+    window.drawn = []
+    const draw = CanvasRenderingContext2D.prototype.fillText
+    CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+        drawn.push(text)
+        return draw.call(this, text, ...place)
+    }
+"""
+"""Keeps every text that a canvas is given."""
 SHADED = """() => {
     // The colour of --gap on --panel, in the light.
     const isShaded = (data, at) => [248, 238, 217].every((value, part) => Math.abs(data[at + part] - value) < 3)
@@ -25,11 +39,6 @@ SHADED = """() => {
     }
     return count
 }"""
-
-
-def printed(moment: datetime, zone: str = "America/New_York") -> str:
-    there = moment.astimezone(ZoneInfo(zone))
-    return f"{there.day} {there:%b %Y %H:%M}"
 
 
 @pytest.fixture
@@ -47,12 +56,6 @@ async def reads(chart: Page, before: int) -> None:
     await expect(chart.locator("#legend time")).to_have_text(printed(candle.start_time))
     prices = [f"{price:.3f}" for price in (candle.open, candle.high, candle.low, candle.close)]
     await expect(chart.locator("#legend output")).to_have_text([*prices, f"{candle.volume:,}"])
-
-
-async def read_before(chart: Page) -> int:
-    """How many minutes before the newest the candle is that the legend tells of."""
-    there = datetime.strptime(await chart.locator("#legend time").inner_text(), "%d %b %Y %H:%M")  # noqa: DTZ007
-    return (NEWEST - there.replace(tzinfo=ZoneInfo("America/New_York"))) // MINUTE
 
 
 async def test_arrows_read_candles_one_by_one_and_end_returns_to_the_newest(chart):
@@ -95,11 +98,6 @@ async def test_plus_shows_fewer_candles_and_minus_more(chart):
 
     assert nearer < 0.9 * first
     assert abs(await leftmost() - first) <= 2
-
-
-async def frame(page: Page) -> None:
-    """Return when what was changed is drawn."""
-    await page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 async def test_utc_is_shown_on_demand_and_remembered(chart):
@@ -202,3 +200,46 @@ async def test_a_server_that_is_away_at_first_is_waited_for(still, complaints):
     await still.unroute("**/graphql")
     await expect(still.locator("#legend time")).to_have_text(printed(NEWEST))
     complaints.clear()  # of a server that was not there
+
+
+async def test_the_chart_is_dark_in_the_dark_before_there_are_data(still, complaints):
+    await still.emulate_media(color_scheme="dark")
+    await still.route("**/graphql", lambda route: route.abort())
+    await still.goto("/#okx/BTC-USDT/1m")
+    await expect(still.locator("#chart-message")).to_contain_text("candleql serve")
+
+    assert await still.evaluate(CENTRE) == [0x12, 0x16, 0x1C]
+    complaints.clear()  # of a server that was not there
+
+
+async def test_page_up_stops_at_the_oldest_candle(still):
+    await at_minutes(still)
+    await still.get_by_role("button", name="1m").click()
+    await still.locator("#chart").focus()
+    box = await still.locator("#chart").bounding_box()
+    for _ in range(60):
+        await still.keyboard.press("PageUp")
+        await frame(still)
+
+    await still.mouse.move(box["x"] + 40, box["y"] + 300)
+    await frame(still)
+    assert await read_before(still) > 2_400  # of 2,500: the oldest is at the left edge, not beyond the right one
+
+
+async def test_prices_below_a_millionth_of_a_millionth_have_their_digits(still, known):
+    db = known[1]
+    await db.market_data.upsert_candles([tiny(a_minute(before)) for before in range(30)])
+    await still.add_init_script(DRAWN)
+    await still.goto("/#okx/TINY-USDT/1m")
+
+    await expect(still.locator("#legend output").first).to_have_text(re.compile(r"^0\.0{14}1"))
+    await frame(still)
+    prices = {text for text in await still.evaluate("drawn") if text.startswith("0.")}
+    assert len(prices) > 3  # of the axis: one for each line of its grid
+    assert not [text for text in prices if not re.match(r"0\.0{14,15}[1-9]", text)]
+
+
+def tiny(candle: Candle) -> Candle:
+    """One whose prices are about 1e-15."""
+    prices = {name: getattr(candle, name).scaleb(-17) for name in ("open", "high", "low", "close")}
+    return replace(candle, symbol="TINY-USDT", **prices)

@@ -45,3 +45,22 @@ async def test_what_a_key_may_not_do_is_said(browser, guarded):
         await create_bot(page, "x", "1")
 
         await expect(page.locator("#bot-error")).to_contain_text("A viewer may not")
+
+
+async def test_a_key_that_is_not_entered_or_wrong_is_said(browser):
+    async with a_demo("--no-collect") as server, await browser.new_context() as context:
+        await server.key("viewer")
+        page = await context.new_page()
+        await page.goto(server.url)
+        dialog = page.get_by_role("dialog", name="API key")
+        await expect(dialog).to_contain_text("wants an API key")
+        await page.get_by_role("button", name="Cancel").click()
+        await expect(page.locator("#chart-message")).to_contain_text("wants an API key")
+
+        await page.get_by_role("button", name="Key", exact=True).click()
+        await dialog.get_by_label("Key").fill("cql_wrong")
+        await page.keyboard.press("Enter")
+
+        await expect(dialog).to_contain_text("This key is wrong")
+        await page.keyboard.press("Escape")
+        await expect(page.locator("#chart-message")).to_contain_text("This key is wrong")
