@@ -6,12 +6,11 @@ from decimal import Decimal
 
 import pytest
 import stamina
-from limits import RateLimitItemPerSecond
 from structlog.testing import capture_logs
 
 import collector.okx.rest
 from collector.okx.bars import BARS, bar_of
-from collector.okx.pace import Pace
+from collector.okx.pace import Limit, Pace
 from collector.okx.rest import ATTEMPTS, OKXError, OKXRest, OKXUnavailable
 from collector.okx.simulator.clock import ManualClock
 from collector.okx.simulator.faults import RestFault
@@ -273,7 +272,7 @@ async def test_an_endless_reply_is_not_read_to_its_end(rest, monkeypatch):
 
 
 async def test_requests_wait_for_their_place_in_the_exchanges_limits(rest, monkeypatch):
-    monkeypatch.setitem(collector.okx.rest.RATES, "public/time", RateLimitItemPerSecond(2))
+    monkeypatch.setitem(collector.okx.rest.RATES, "public/time", Limit(2, 1.0))
     clock = asyncio.get_running_loop().time
     began = clock()
 

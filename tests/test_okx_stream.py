@@ -2,12 +2,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from limits import RateLimitItemPerSecond
 from websockets.exceptions import InvalidURI
 
 import collector.okx.connection
 import collector.okx.session
-from collector.okx.pace import Pace
+from collector.okx.pace import Limit, Pace
 from collector.okx.protocol import Arg, Malformed, Points, Refused, Subscribed, Trades, Unsubscribed
 from collector.okx.simulator.faults import Answer
 from collector.okx.simulator.server import Simulator
@@ -160,7 +159,7 @@ async def test_a_malformed_frame_is_told_and_the_connection_goes_on(exchange):
 
 
 async def test_a_request_waits_for_its_place_in_the_exchanges_limits(exchange, monkeypatch):
-    monkeypatch.setattr(collector.okx.connection, "REQUESTS", RateLimitItemPerSecond(1))
+    monkeypatch.setattr(collector.okx.connection, "REQUESTS", Limit(1, 1.0))
     time = asyncio.get_running_loop().time
 
     async with following(exchange.ws_url + BUSINESS, ALL) as (stream, events):

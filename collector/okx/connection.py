@@ -2,20 +2,19 @@
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Self
 
-from limits import RateLimitItemPerHour, RateLimitItemPerSecond
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from collector.okx.pace import Pace
+from collector.okx.pace import Limit, Pace, Turns
 from collector.okx.protocol import PING, Arg, Event
 from collector.okx.session import PONG_WITHIN, Session
 from repos.proxies import proxy_for
 
-CONNECTIONS = RateLimitItemPerSecond(3)
-REQUESTS = RateLimitItemPerHour(480)
+CONNECTIONS = Limit(3, 1.0)
+REQUESTS = Limit(480, 3600.0)
 """Subscribes and unsubscribes of one connection."""
 OPEN_TIMEOUT = SEND_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 2.0
@@ -31,10 +30,10 @@ class Connection:
 
     session: Session
 
-    def __init__(self, socket: ClientConnection, args: Iterable[Arg], pace: Pace) -> None:
+    def __init__(self, socket: ClientConnection, args: Iterable[Arg]) -> None:
         self.session = Session(args, asyncio.get_running_loop().time())
         self._socket = socket
-        self._pace = pace
+        self._requests = Turns(REQUESTS)
 
     @classmethod
     async def open(cls, url: str, args: Iterable[Arg], pace: Pace) -> Self:
@@ -44,18 +43,18 @@ class Connection:
             OSError: The exchange can't be reached, in time.
             websockets.exceptions.WebSocketException: It does not want the connection.
         """
-        await pace.wait(CONNECTIONS, "okx")
-        # No ping frames of websockets: the exchange counts text frames only.
-        socket = await connect(
-            url,
-            proxy=proxy_for(url),
-            user_agent_header="candleql",
-            open_timeout=OPEN_TIMEOUT,
-            close_timeout=CLOSE_TIMEOUT,
-            ping_interval=None,
-            max_size=MAX_FRAME,
-        )
-        return cls(socket, args, pace)
+        async with pace.of("connections", CONNECTIONS):
+            # No ping frames of websockets: the exchange counts text frames only.
+            socket = await connect(
+                url,
+                proxy=proxy_for(url),
+                user_agent_header="candleql",
+                open_timeout=OPEN_TIMEOUT,
+                close_timeout=CLOSE_TIMEOUT,
+                ping_interval=None,
+                max_size=MAX_FRAME,
+            )
+        return cls(socket, args)
 
     async def turn(self) -> list[Event]:
         """Send what is due, then take what is there, or wait for a frame until it is time to send again.
@@ -103,7 +102,5 @@ class Connection:
 
     async def _send(self) -> None:
         for frame in self.session.frames(asyncio.get_running_loop().time()):
-            if frame != PING:
-                await self._pace.wait(REQUESTS, str(self._socket.id))
-            async with asyncio.timeout(SEND_TIMEOUT):
+            async with nullcontext() if frame == PING else self._requests, asyncio.timeout(SEND_TIMEOUT):
                 await self._socket.send(frame)

@@ -1,42 +1,49 @@
 """OKX's rate limits, kept by waiting."""
 
 import asyncio
-import time
-from collections import deque
+from types import TracebackType
+from typing import NamedTuple, Self
 
-from limits import RateLimitItem
+MARGIN = 0.1
+"""Seconds that a place stays taken beyond its time: the exchange need not measure seconds as we do."""
+
+
+class Limit(NamedTuple):
+    """At most `amount` in any stretch of `seconds`."""
+
+    amount: int
+    seconds: float
+
+
+class Turns:
+    """What falls under one limit, `async with` it, each in its turn.
+
+    When the exchange counts a request is not known here, only that it does so between the beginning and the end. So a
+    place is taken from the beginning until the time of the limit after the end: however long requests are under way,
+    no more than the limit allows are ever counted in any stretch of that time.
+    """
+
+    def __init__(self, limit: Limit) -> None:
+        self._seconds = limit.seconds
+        self._places = asyncio.Semaphore(limit.amount)
+
+    async def __aenter__(self) -> Self:
+        await self._places.acquire()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # By the loop's clock, which is the monotonic one: the machine's may be set at any time.
+        asyncio.get_running_loop().call_later(self._seconds + MARGIN, self._places.release)
 
 
 class Pace:
-    """The rate windows of this process, by its monotonic clock: the machine's may be set at any time.
-
-    One for all connections and requests: OKX counts by IP address.
-    """
+    """The limits of this process. One for all connections and requests: OKX counts by IP address."""
 
     def __init__(self) -> None:
-        self._windows: dict[tuple[RateLimitItem, tuple[str, ...]], deque[float]] = {}
-        """When what is counted happened, the newest last, at most as often as the limit allows."""
+        self._turns: dict[tuple[str, Limit], Turns] = {}
 
-    async def wait(self, limit: RateLimitItem, *key: str) -> None:
-        """Return as soon as one more of `key` fits into `limit`, and count it."""
-        place = limit, key
-        if place not in self._windows:
-            self._forget_old()
-        window = self._windows.setdefault(place, deque(maxlen=limit.amount))
-        while (left := _left(window, limit)) > 0:  # noqa: ASYNC110 -- who waits as long may come first
-            await asyncio.sleep(left)
-        window.append(time.monotonic())
-
-    def _forget_old(self) -> None:
-        """Forget windows that hold nothing any more, as of a connection that is long gone."""
-        now = time.monotonic()
-        self._windows = {
-            place: window
-            for place, window in self._windows.items()
-            if window and now - window[-1] < place[0].get_expiry()
-        }
-
-
-def _left(window: deque[float], limit: RateLimitItem) -> float:
-    """Seconds until one more fits."""
-    return window[0] + limit.get_expiry() - time.monotonic() if len(window) == limit.amount else 0.0
+    def of(self, name: str, limit: Limit) -> Turns:
+        """The turns of all that falls under the limit of this name."""
+        return self._turns.setdefault((name, limit), Turns(limit))

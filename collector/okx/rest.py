@@ -10,10 +10,9 @@ import httpx2
 import msgspec
 import stamina
 import structlog
-from limits import RateLimitItem, RateLimitItemPerSecond
 
 from collector.okx.bars import BARS, bar_of
-from collector.okx.pace import Pace
+from collector.okx.pace import Limit, Pace
 from collector.okx.protocol import CANDLE_FIELDS, EXCHANGE, read_trade
 from repos.decode import milliseconds
 from repos.domain import EPOCH, EXACT, Candle, Instrument, InvalidValue, Origin, Timeframe, TradeRecord, exact, label
@@ -23,13 +22,13 @@ CANDLES, HISTORY_CANDLES = "market/candles", "market/history-candles"
 TRADES, HISTORY_TRADES = "market/trades", "market/history-trades"
 INSTRUMENTS, TIME = "public/instruments", "public/time"
 
-RATES: dict[str, RateLimitItem] = {
-    CANDLES: RateLimitItemPerSecond(40, 2),
-    HISTORY_CANDLES: RateLimitItemPerSecond(20, 2),
-    TRADES: RateLimitItemPerSecond(100, 2),
-    HISTORY_TRADES: RateLimitItemPerSecond(10, 2),  # 20 by the newest documentation, 10 by older
-    INSTRUMENTS: RateLimitItemPerSecond(20, 2),
-    TIME: RateLimitItemPerSecond(10, 2),
+RATES = {
+    CANDLES: Limit(40, 2.0),
+    HISTORY_CANDLES: Limit(20, 2.0),
+    TRADES: Limit(100, 2.0),
+    HISTORY_TRADES: Limit(10, 2.0),  # 20 by the newest documentation, 10 by older
+    INSTRUMENTS: Limit(20, 2.0),
+    TIME: Limit(10, 2.0),
 }
 """Requests in two seconds from one address."""
 ATTEMPTS = 5
@@ -156,8 +155,8 @@ class OKXRest:
 
     @stamina.retry(on=OKXUnavailable, attempts=ATTEMPTS, timeout=None)
     async def _get(self, path: str, params: dict[str, str]) -> list[msgspec.Raw]:
-        await self._pace.wait(RATES[path], path)
-        status, body = await self._fetch(path, params)
+        async with self._pace.of(path, RATES[path]):
+            status, body = await self._fetch(path, params)
         try:
             reply = _decode_reply(body)
         except (msgspec.DecodeError, RecursionError) as error:

@@ -70,6 +70,8 @@ class SharedFaults(Faults):
 
     refused: int = 0
     """The next connections are refused with HTTP 503."""
+    openings: list[float] = field(default_factory=list)
+    """Seconds that each of the next connections is under way before the exchange sees it, and counts it."""
     rest: list[RestFault] = field(default_factory=list)
 
     def for_path(self, path: str) -> RestFault | None:

@@ -179,7 +179,9 @@ class Simulator:
             server.close()
             await server.wait_closed()
 
-    def _accept(self, socket: ServerConnection, request: Request) -> Response | None:
+    async def _accept(self, socket: ServerConnection, request: Request) -> Response | None:
+        if self.faults.openings:
+            await asyncio.sleep(self.faults.openings.pop(0))
         if self.faults.refused > 0:
             self.faults.refused -= 1
             return socket.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "Service unavailable\n")
