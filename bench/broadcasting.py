@@ -85,12 +85,10 @@ async def _raw(topics: int) -> None:
 async def _ours(topics: int, url: str, *, stock: bool) -> None:
     async with DatabaseOperations(url) as db, Feed(db) as feed:
         timeout = timedelta(minutes=1)
-        app: Starlette = create_app(
-            db, feed, collected=(), bot_heartbeat_timeout=timeout, limits=ROOMY, door=Door(limits=ROOMY)
-        )
+        app: Starlette = create_app(db, feed, bot_heartbeat_timeout=timeout, limits=ROOMY, door=Door(limits=ROOMY))
         if stock:
             view = _Stock(schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL])
-            view.resources = Resources(db, feed, (), timeout, Gate(schema))
+            view.resources = Resources(db, feed, timeout, Gate(schema))
             app = Starlette(routes=[WebSocketRoute("/graphql", view)])
         else:
             settle()

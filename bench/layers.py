@@ -74,7 +74,7 @@ def _layers(question: Question, db: DatabaseOperations, feed: Feed, end: datetim
         rows = lambda: reader.pages([page])  # noqa: E731
     gate = Gate(schema)
     operation = gate.documents.read(question.query).choose(None).compiled()
-    resources = Resources(db, feed, (), timedelta(minutes=1), gate)
+    resources = Resources(db, feed, timedelta(minutes=1), gate)
 
     async def answer() -> bytes:
         return orjson.dumps((await operation.answer(Context(resources), question.variables[0])).data)
@@ -84,7 +84,7 @@ def _layers(question: Question, db: DatabaseOperations, feed: Feed, end: datetim
 
 def _asgi(db: DatabaseOperations, feed: Feed, question: Question) -> Call:
     unlimited = Limits(points_a_minute=0)
-    app = create_app(db, feed, collected=(), bot_heartbeat_timeout=timedelta(minutes=1), limits=unlimited)
+    app = create_app(db, feed, bot_heartbeat_timeout=timedelta(minutes=1), limits=unlimited)
     body = orjson.dumps({"query": question.query, "variables": question.variables[0]})
     scope = {
         "type": "http", "method": "POST", "path": "/graphql", "query_string": b"", "client": ("127.0.0.1", 1),

@@ -41,7 +41,6 @@ async def _serve(name: str, url: str) -> None:
             app = create_app(
                 db,
                 feed,
-                collected=(),
                 bot_heartbeat_timeout=timeout,
                 limits=ROOMY,
                 show_path=True,

@@ -28,7 +28,6 @@ from gql.door import Door
 from gql.frames import Connection
 from gql.listening import Guests, HTTPConnection
 from gql.proxies import Proxies
-from repos.domain import Series
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
 
@@ -133,7 +132,6 @@ async def serve(
         DatabaseUnavailable: The database can't be used at the start.
     """
     trusted = settings.trusted()
-    series = {Series("okx", pair.symbol, timeframe) for pair in pairs for timeframe in pair.timeframes}
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     proxies = _proxies(settings)
@@ -151,13 +149,11 @@ async def serve(
             app = create_app(
                 db,
                 feed,
-                collected=series,
                 bot_heartbeat_timeout=settings.bot_timeout,
                 limits=settings.limits,
                 trusted=trusted,
                 rate_storage=settings.rate_limit_storage,
                 metrics=[CollectorMetrics(made)] if made else (),
-                waiting_since=lambda: min((one.waiting_since for one in made if one.waiting_since), default=None),
                 access=access,
                 door=_door(settings, host, proxies),
                 graphiql=settings.graphiql,
@@ -184,6 +180,8 @@ async def serve(
             background.append(tasks.create_task(access.run()))
             if demo is not None:
                 background.append(tasks.create_task(demo.furnish(db, rest_url, pace)))
+            for collector in made:
+                await collector.started()  # from here on markets shows what it follows
             settle()
 
             def stop() -> None:

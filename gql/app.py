@@ -3,8 +3,8 @@
 GraphQL over HTTP, server-sent events and websockets at /graphql, the dashboard at /, and health for machines.
 """
 
-from collections.abc import Callable, Collection
-from datetime import datetime, timedelta
+from collections.abc import Collection
+from datetime import timedelta
 from typing import cast
 
 from prometheus_client.registry import Collector
@@ -29,7 +29,6 @@ from gql.scalars import rfc3339
 from gql.schema import schema
 from gql.trusted import TrustedDocuments
 from gql.view import GraphQLView, failed
-from repos.domain import Series
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
 
@@ -64,13 +63,11 @@ def create_app(
     db: DatabaseOperations,
     feed: Feed,
     *,
-    collected: Collection[Series],
     bot_heartbeat_timeout: timedelta,
     limits: Limits | None = None,
     trusted: TrustedDocuments | None = None,
     rate_storage: str = MEMORY,
     metrics: Collection[Collector] = (),
-    waiting_since: Callable[[], datetime | None] = lambda: None,
     access: Access | None = None,
     show_path: bool = False,
     door: Door | None = None,
@@ -78,10 +75,8 @@ def create_app(
 ) -> App:
     """The application over an open database and a running feed, which stay their maker's to close.
 
-    `collected` are the series that collectors are configured to follow: markets shows them before their first candle.
     `limits`, `trusted` and `rate_storage` say what is admitted (gql.admission.Gate). `metrics` are shown at /metrics
-    too: those of what else runs in this process. `waiting_since` says since when a batch of a collector in this
-    process waits to be stored: the server is not ready then. `access` tells who asks; its maker runs it. Without one
+    too: those of what else runs in this process. `access` tells who asks; its maker runs it. Without one
     everybody may do everything. `door` says who is let in at all, by default from loopback only; `graphiql` whether a
     browser is shown GraphiQL at /graphql. `show_path` adds the header x-candleql-path to answers, for benchmarks and
     tests: whether a compiled operation answered ("fast"), or the reason why not.
@@ -93,10 +88,10 @@ def create_app(
     counted = Metrics(feed, access, metrics)
 
     async def ready(_: Request) -> Response:
-        since = waiting_since()
         answers = await db.health_check()
-        told = {} if since is None else {"waitingSince": rfc3339(since)}
-        good = answers and since is None
+        waiting = feed.collectors.waiting()
+        told = {} if waiting is None else {"waitingSince": rfc3339(waiting.since)}
+        good = answers and waiting is None
         return json_response({"ready": good, **told}, 200 if good else 503)
 
     async def shown(request: Request) -> Response:
@@ -114,7 +109,7 @@ def create_app(
         exception_handlers={Refused: _refused, HTTPException: _no_such, Exception: _failed},
     )
     gate = Gate(schema, limits, trusted, rate_storage)
-    resources = Resources(db, feed, frozenset(collected), bot_heartbeat_timeout, gate)
+    resources = Resources(db, feed, bot_heartbeat_timeout, gate)
     app.graphql = GraphQLView(resources, access, show_path=show_path, graphiql=graphiql)
     app.door = door or Door()
     return app

@@ -1,6 +1,6 @@
 """What a resolver can reach."""
 
-from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,11 +28,10 @@ InstrumentKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What all requests share. `collected` are the series that collectors are configured to follow."""
+    """What all requests share."""
 
     db: DatabaseOperations
     feed: Feed
-    collected: Collection[Series]
     bot_heartbeat_timeout: timedelta
     gate: "Gate"
 

@@ -200,7 +200,7 @@ class Query:
 
     @strawberry.field(
         graphql_type=list[types.Market] | None,
-        description="What is there to draw: every series stored or configured, with its span.",
+        description="What is there to draw: every series stored or collected by anybody, with its span.",
     )
     async def markets(
         self,
@@ -209,7 +209,7 @@ class Query:
     ) -> list[Market]:
         only = given_as("exchange", exchange, label)
         stored = await info.context.db.market_data.markets(only)
-        missing = set(info.context.resources.collected) - {market.series for market in stored}
+        missing = await info.context.feed.collected() - {market.series for market in stored}
         empty = [Market(series, None, None, 0) for series in missing if only in (None, series.exchange)]
         return sorted(stored + empty, key=lambda market: market.series)
 

@@ -187,7 +187,7 @@ class BotEvent:
 
 
 def _is_collected(root: strawberry.Parent[domain.Market], info: Info) -> bool:
-    return root.series in info.context.resources.collected
+    return info.context.feed.collectors.follow(root.series)
 
 
 async def _tick_size(root: strawberry.Parent[domain.Market], info: Info) -> Decimal | None:
@@ -204,7 +204,7 @@ class Market:
     last_time: datetime | None = shown("Start of the newest stored candle.")
     candle_count: BigInt = shown("How many candles are stored.")
     is_collected: bool = strawberry.field(
-        resolver=_is_collected, description="Whether the collector is configured to follow it."
+        resolver=_is_collected, description="Whether a collector that runs, in any process, is configured to follow it."
     )
     tick_size: Decimal | None = strawberry.field(
         resolver=_tick_size, description="Smallest price step; null until the exchange was asked."

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import Enum
 from typing import NamedTuple
 
-from repos.domain import Bot, Candle, Series, Trade
+from repos.domain import Bot, Candle, DataType, Series, Timeframe, Trade
 
 
 class Position(NamedTuple):
@@ -80,6 +80,15 @@ class BotEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """The exchange refuses a channel: the error's code and text, and since when, without a break."""
+
+    code: str
+    message: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class FeedHealth:
     """How one collected channel of one symbol is doing."""
 
@@ -91,6 +100,35 @@ class FeedHealth:
     reconnects: int = 0
     open_gaps: int = 0
     lag_ms: float | None = None
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What a collector is configured to store of one symbol."""
+
+    exchange: str
+    symbol: str
+    timeframes: tuple[Timeframe, ...]
+    """Of the candles that it folds the symbol's trades into."""
+    data_types: tuple[DataType, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Since when a batch waits to be stored, and why, in words that say nothing of the database's insides."""
+
+    since: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorReport:
+    """A collector's word on itself."""
+
+    feeds: list[FeedHealth]
+    followed: list[Followed]
+    waiting: Waiting | None = None
 
 
 @dataclass(frozen=True, slots=True)

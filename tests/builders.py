@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 
-from repos.domain import EPOCH, Candle, Series, Side, Timeframe, Trade, TradeRecord
+from repos.domain import EPOCH, Candle, DataType, Series, Side, Timeframe, Trade, TradeRecord
+from repos.events import CollectorReport, Followed
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -64,3 +65,9 @@ def a_record(**changes: Any) -> TradeRecord:
         "count": str(trade.count),
     }
     return TradeRecord(trade, orjson.dumps(raw).decode())
+
+
+def a_report(*series: Series, **changes: Any) -> CollectorReport:
+    """Of a collector that folds trades into these candles, with these changes."""
+    followed = [Followed(s.exchange, s.symbol, (s.timeframe,), (DataType.TRADE,)) for s in series]
+    return CollectorReport(**{"feeds": [], "followed": followed} | changes)

@@ -18,14 +18,16 @@ from gql.frames import Connection
 from gql.limits import Limits
 from gql.listening import Guests, HTTPConnection
 from gql.proxies import Proxies
-from tests.builders import BTC_1M
+from tests.builders import BTC_1M, a_report
 
 WAIT = 30.0
 """Seconds after which a test gives up on a message."""
 
 
 def an_app(db, feed, collected=(BTC_1M,), bot_heartbeat_timeout=timedelta(seconds=60), **more):
-    return create_app(db, feed, collected=collected, bot_heartbeat_timeout=bot_heartbeat_timeout, **more)
+    """Beside a collector that follows `collected`."""
+    feed.collectors.keep("a collector", a_report(*collected))
+    return create_app(db, feed, bot_heartbeat_timeout=bot_heartbeat_timeout, **more)
 
 
 @asynccontextmanager

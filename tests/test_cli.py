@@ -213,6 +213,39 @@ def test_collect_without_serving_ends_on_a_signal(folder):
     assert "Traceback" not in first + err
 
 
+def test_a_server_knows_what_a_collector_beside_it_follows(folder):
+    away = environment(OKX_REST_URL="http://127.0.0.1:9", OKX_WS_URL="ws://127.0.0.1:9")
+    asked = "{ markets { symbol timeframe isCollected } health { feeds { symbol connected } } }"
+    both = [{"symbol": "BTC-USDT", "timeframe": timeframe, "isCollected": True} for timeframe in ("1m", "5s")]
+
+    def until(url: str, markets: list[dict]) -> dict:
+        deadline = time.monotonic() + 60
+        while (found := ask(url, asked))["markets"] != markets and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return found
+
+    with serving(folder, "--no-collect") as url:
+        none = ask(url, asked)
+        collector = subprocess.Popen(
+            [*CANDLEQL, "collect", "--data-dir", "data"], cwd=folder, env=away, stderr=subprocess.DEVNULL
+        )
+        try:
+            during = until(url, both)
+            collector.send_signal(signal.SIGTERM)
+            code = collector.wait(timeout=20)
+        finally:
+            collector.kill()
+            collector.wait()
+        after = until(url, [])
+    with serving(folder) as url:
+        alone = ask(url, asked)
+
+    assert none == {"markets": [], "health": {"feeds": []}}
+    assert during == {"markets": both, "health": {"feeds": [{"symbol": "BTC-USDT", "connected": False}]}}
+    assert (code, after) == (0, none)
+    assert alone["markets"] == both
+
+
 @pytest.mark.parametrize(
     ("words", "variables", "told"),
     [

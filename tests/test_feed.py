@@ -11,13 +11,13 @@ import pytest
 
 from repos.domain import Candle, Origin
 from repos.errors import MailboxOverflow
-from repos.events import BotEventKind, CandleEvent, FeedHealth, Position
+from repos.events import BotEventKind, CandleEvent, CollectorReport, FeedHealth, Position
 from repos.feed import receiver
 from repos.feed.hub import Feed
 from repos.feed.mailbox import MOST
 from repos.feed.news import (
     ANNOUNCED_ROWS,
-    FeedHealthNews,
+    CollectorNews,
     FormingNews,
 )
 from tests.builders import BTC_1M, MINUTE, NOON, a_candle, a_record
@@ -269,7 +269,7 @@ async def test_health_shows_what_collectors_report(db, feed):
 
     async with aclosing(feed.health()) as events:
         await take(events, 1)
-        await db.bus.publish(FeedHealthNews("me", [row]))
+        await db.bus.publish(CollectorNews("me", CollectorReport([row], [])))
         async with asyncio.timeout(15):
             async for health in events:
                 if health.feeds:

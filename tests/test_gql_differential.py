@@ -74,7 +74,7 @@ async def context(db: DatabaseOperations, feed: Feed) -> Context:
             "virtual_balance": "1.50",
         }
         await db.bots.add(bot)
-    return Context(Resources(db, feed, frozenset({candles[0].series}), timedelta(seconds=60), Gate(schema)))
+    return Context(Resources(db, feed, timedelta(seconds=60), Gate(schema)))
 
 
 async def answers(query: str, context: Context, variables: dict | None = None) -> tuple[bytes | None, bytes]:

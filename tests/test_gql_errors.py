@@ -63,7 +63,7 @@ async def client(db, feed):
 async def faulty(db, feed):
     """A client of an application whose fields fail."""
     app = an_app(db, feed)
-    app.graphql = GraphQLView(Resources(db, feed, frozenset(), timedelta(seconds=60), Gate(FAULTY)), Access())
+    app.graphql = GraphQLView(Resources(db, feed, timedelta(seconds=60), Gate(FAULTY)), Access())
     async with Client(app) as client:
         yield client
 

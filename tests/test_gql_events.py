@@ -114,7 +114,7 @@ async def faulty(db, feed, app):
         subscription=Faulty,
         config=StrawberryConfig(scalar_map=SCALARS),
     )
-    app.graphql = GraphQLView(Resources(db, feed, frozenset(), timedelta(seconds=60), Gate(faulty)), Access())
+    app.graphql = GraphQLView(Resources(db, feed, timedelta(seconds=60), Gate(faulty)), Access())
     async with running(app) as address:
         yield address
 
@@ -158,7 +158,7 @@ async def test_a_reader_that_is_too_slow_is_closed_with_1013(faulty, http):
 
 
 async def test_a_long_subscription_keeps_nothing_of_its_events(db, feed):
-    context = Context(Resources(db, feed, frozenset(), timedelta(seconds=60), Gate(schema)))
+    context = Context(Resources(db, feed, timedelta(seconds=60), Gate(schema)))
     async with aclosing(await schema.stream(CANDLES, {"snapshot": 0}, context)) as stream:
         following = asyncio.create_task(anext(stream))
         await until_followed(feed, by=1)

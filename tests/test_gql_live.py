@@ -7,8 +7,8 @@ import pytest
 from websockets.asyncio.client import connect
 
 from repos.domain import Gap
-from repos.events import FeedHealth
-from repos.feed.news import FeedHealthNews, FormingNews
+from repos.events import CollectorReport, FeedHealth
+from repos.feed.news import CollectorNews, FormingNews
 from tests.builders import MINUTE, NOON, a_candle, a_record
 from tests.gql_server import WAIT, Client, an_app, graphql_ws, running
 
@@ -185,7 +185,7 @@ async def test_health_is_told_again_when_a_collector_reports(socket, db):
     await socket.subscribe("subscription { health { healthy feeds { channel connected lagMs } bus { subscribers } } }")
     first = (await socket.event())["health"]
     report = FeedHealth("okx", "trades", "BTC-USDT", connected=True, lag_ms=12.5)
-    await db.bus.publish(FeedHealthNews("collector", [report]))
+    await db.bus.publish(CollectorNews("another", CollectorReport([report], [])))
     second = (await socket.event())["health"]
 
     assert (first["feeds"], first["bus"]["subscribers"]) == ([], 1)

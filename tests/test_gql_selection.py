@@ -76,7 +76,7 @@ HEALTH = Health(
 
 @pytest.fixture
 def context(db, feed):
-    return Context(Resources(db, feed, frozenset(), timedelta(seconds=60), Gate(schema)))
+    return Context(Resources(db, feed, timedelta(seconds=60), Gate(schema)))
 
 
 @pytest.fixture(autouse=True)

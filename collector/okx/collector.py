@@ -25,8 +25,8 @@ from collector.pipeline import Pipeline
 from collector.tracker import Live
 from repos.domain import DataType, MarketDataPoint, Timeframe
 from repos.errors import DatabaseOperationError, DataRefused
+from repos.events import CollectorReport, Followed, Waiting
 from repos.feed.hub import Feed
-from repos.feed.news import FeedHealthNews
 from repos.operations import DatabaseOperations, get_database_operations
 from repos.refused import store_rest
 
@@ -83,6 +83,11 @@ class OKXCollector:
             symbol: [Timeframe(text) for text in (timeframes or {}).get(symbol, TIMEFRAMES)] for symbol in self.symbols
         }
         followed = {data_type for data_type in data_types if store_raw_data or data_type is DataType.TRADE}
+        self._followed = [
+            Followed(EXCHANGE, symbol, tuple(kept) if DataType.TRADE in followed else (), tuple(followed))
+            for symbol, kept in self._timeframes.items()
+        ]
+        self._source = secrets.token_hex(8)
         self._store_raw_data = store_raw_data
         self._force_update = force_update_candles
         self._db = db or get_database_operations()
@@ -146,6 +151,17 @@ class OKXCollector:
         """Frames and objects that could not be read, or that the database refused."""
         return self._malformed + (self._pipeline.malformed if self._started.is_set() else 0)
 
+    async def started(self) -> None:
+        """Return when its work is set up, and this process's feed knows what it follows."""
+        await self._started.wait()
+
+    def report(self) -> CollectorReport:
+        """How it is doing, and what it follows."""
+        gaps = self.open_gaps()
+        feeds = [row for channels in self._channels for row in channels.health(gaps)]
+        waiting = None if self.waiting_since is None else Waiting(self.waiting_since, "")
+        return CollectorReport(feeds, self._followed, waiting)
+
     def open_gaps(self) -> dict[str, int]:
         """By symbol, the gaps in its trades that are not recovered yet; empty before the start."""
         return self._repair.open_gaps() if self._repair else {}
@@ -173,7 +189,8 @@ class OKXCollector:
             reconciliation = Reconciliation(self._timeframes, self._db, rest, repair, self._pipeline, self._differs)
             self._streams = [(channels, self._streams_of(channels)) for channels in self._channels]
             stack.enter_context(feed.answer(self._pipeline.forming))
-            stack.push_async_callback(self._flush)
+            stack.push_async_callback(self._finish, feed)
+            feed.collectors.keep(self._source, self.report())
             self._started.set()
             async with asyncio.TaskGroup() as tasks:
                 for channels, streams in self._streams:
@@ -184,7 +201,7 @@ class OKXCollector:
                 tasks.create_task(self._write())
                 tasks.create_task(repair.run(self._pipeline.add))
                 tasks.create_task(reconciliation.run(self._clock.now))
-                tasks.create_task(self._report())
+                tasks.create_task(self._report(feed))
                 tasks.create_task(self._clock.keep(rest))
                 tasks.create_task(self._keep_instruments(rest))
 
@@ -281,21 +298,21 @@ class OKXCollector:
         self._malformed += 1
         log.warning("Malformed object, the database refuses it", reason=str(error), text=repr(point.data))
 
-    async def _flush(self) -> None:
+    async def _finish(self, feed: Feed) -> None:
         try:
             async with asyncio.timeout(FLUSH_WITHIN):
                 while self._batch or not self._inbox.empty():
                     await self._store()
+                await feed.report(self._source, None)
         except (TimeoutError, DatabaseOperationError) as error:
             log.warning("Stopped before all was stored; the next start recovers it", reason=str(error))
+        finally:
+            feed.collectors.keep(self._source, None)
 
-    async def _report(self) -> None:
-        source = secrets.token_hex(8)
+    async def _report(self, feed: Feed) -> None:
         while True:
             try:
-                gaps = self.open_gaps()
-                health = [row for channels in self._channels for row in channels.health(gaps)]
-                await self._db.bus.publish(FeedHealthNews(source, health))
+                await feed.report(self._source, self.report())
             except DatabaseOperationError as error:
                 log.warning("The state of the channels was not told", reason=str(error))
             await asyncio.sleep(NEWS_WITHIN)

@@ -24,6 +24,8 @@ from repos.feed.reading import Reading, candle_events, expired, trades_events, w
 from repos.feed.receiver import TICK, Receiver
 from repos.feed.topics import BOTS, HEALTH
 
+ANSWER_WITHIN = 1.0
+"""Seconds that a client waits for the answers of collectors, which were asked when this process began."""
 READ_ROWS = 1_000
 """Rows read at a time by a subscriber that resumes."""
 
@@ -172,11 +174,16 @@ class Feed(Receiver):
                     async with asyncio.timeout(TICK):
                         await mailbox.get()
 
+    async def collected(self) -> set[Series]:
+        """The candles that anybody collects. In a process that began just now collectors have a moment to answer."""
+        await self.collectors.known(lambda: bool(self.collectors.reports()), ANSWER_WITHIN)
+        return self.collectors.series()
+
     async def current_health(self) -> Health:
         """The health as this process sees it; never raises."""
         database = await self._db.health()
         bus = BusHealth(self.connected, self.topics.followers)
-        return Health(database.connected and bus.connected, datetime.now(UTC), database, self.feeds(), bus)
+        return Health(database.connected and bus.connected, datetime.now(UTC), database, self.collectors.feeds(), bus)
 
 
 def _within(position: int, stored: int) -> None:

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from repos.domain import EPOCH, Bot, BotStatus, Candle, Origin, Series, Side, Timeframe, Trade
-from repos.events import BotEventKind, FeedHealth
+from repos.events import BotEventKind, CollectorReport
+from repos.feed.instants import micros, moment_if, moment_of
+from repos.feed.reports import report_fields, report_of
 
 ANNOUNCED_ROWS = 2_000
 """A larger write is announced without its rows; hubs that care read them."""
@@ -81,11 +83,16 @@ class BotNews:
 
 
 @dataclass(frozen=True, slots=True)
-class FeedHealthNews:
-    """The state of all channels of the collector named `source`."""
+class CollectorNews:
+    """How the collector named `source` is doing, and what it follows; None when it stops."""
 
     source: str
-    feeds: list[FeedHealth]
+    report: CollectorReport | None
+
+
+@dataclass(frozen=True, slots=True)
+class AskCollectors:
+    """Somebody began to listen: every collector is to report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,7 @@ class Expired:
 
 
 Follows = Callable[[Series | Tape], bool]
-News = CandleNews | FormingNews | TradeNews | GapNews | BotNews | FeedHealthNews | Ask | Ping | Expired
+News = CandleNews | FormingNews | TradeNews | GapNews | BotNews | CollectorNews | AskCollectors | Ask | Ping | Expired
 
 
 def encode(news: News) -> list[str]:
@@ -163,18 +170,6 @@ class Decoder:
         return _CODECS[kind][2](values, rows, self._follows)
 
 
-def _micros(moment: datetime | None) -> int | None:
-    return None if moment is None else (moment - EPOCH) // _MICROSECOND
-
-
-def _moment(micros: int) -> datetime:
-    return EPOCH + timedelta(0, 0, micros)
-
-
-def _maybe(micros: int | None) -> datetime | None:
-    return None if micros is None else _moment(micros)
-
-
 def _row(c: Candle) -> list[Any]:
     # orjson writes an enum's value itself, at a tenth of the cost of asking for it.
     prices = str(c.open), str(c.high), str(c.low), str(c.close), str(c.volume)
@@ -182,7 +177,7 @@ def _row(c: Candle) -> list[Any]:
 
 
 def _candle(series: Series, row: list[Any], is_final: bool) -> Candle:
-    start = _moment(row[0])
+    start = moment_of(row[0])
     open_, high, low, close, volume = (Decimal(text) for text in row[1:6])
     end = series.timeframe.end(start)
     # Checked by the sender, who built it.
@@ -204,13 +199,13 @@ def _rows(news: News) -> list[Any] | None:
 
 
 def _write_candles(n: CandleNews) -> list[Any]:
-    return [list(n.series), n.revision, _micros(n.first), _micros(n.last)]
+    return [list(n.series), n.revision, micros(n.first), micros(n.last)]
 
 
 def _read_candles(f: list[Any], rows: str, follows: Follows) -> CandleNews:
     series = _series(f[0])
     candles = [_candle(series, row, True) for row in orjson.loads(rows)] if rows and follows(series) else None
-    return CandleNews(series, f[1], _moment(f[2]), _moment(f[3]), candles)
+    return CandleNews(series, f[1], moment_of(f[2]), moment_of(f[3]), candles)
 
 
 def _write_forming(n: FormingNews) -> list[Any]:
@@ -234,23 +229,23 @@ def _read_trades(f: list[Any], rows: str, follows: Follows) -> TradeNews:
     trades = None
     if rows and follows(tape):
         trades = [
-            Trade(*tape, r[0], _moment(r[1]), Decimal(r[2]), Decimal(r[3]), Side(r[4]), r[5])
+            Trade(*tape, r[0], moment_of(r[1]), Decimal(r[2]), Decimal(r[3]), Side(r[4]), r[5])
             for r in orjson.loads(rows)
         ]
     return TradeNews(tape, f[1], f[2], trades)
 
 
 def _write_gap(n: GapNews) -> list[Any]:
-    return [list(n.tape), n.id, _micros(n.after), _micros(n.before), n.is_open]
+    return [list(n.tape), n.id, micros(n.after), micros(n.before), n.is_open]
 
 
 def _read_gap(f: list[Any], *_: object) -> GapNews:
-    return GapNews(Tape(*f[0]), f[1], _moment(f[2]), _moment(f[3]), f[4])
+    return GapNews(Tape(*f[0]), f[1], moment_of(f[2]), moment_of(f[3]), f[4])
 
 
 def _write_bot(n: BotNews) -> list[Any]:
     b = n.bot
-    instants = [_micros(moment) for moment in (b.last_heartbeat, b.created_at, b.updated_at)]
+    instants = [micros(moment) for moment in (b.last_heartbeat, b.created_at, b.updated_at)]
     names = [b.name, b.strategy_name, b.exchange, b.symbol, b.timeframe, b.status.value]
     return [n.kind.value, b.id, *names, format(b.virtual_balance, "f"), b.config, *instants, b.version]
 
@@ -259,21 +254,13 @@ def _read_bot(f: list[Any], *_: object) -> BotNews:
     kind, id_, name, strategy, exchange, symbol, timeframe, status, balance, config, beat, made, changed, version = f
     bot = Bot(
         id_, name, strategy, exchange, symbol, Timeframe(timeframe), BotStatus(status), Decimal(balance), config,
-        _maybe(beat), _moment(made), _moment(changed), version,
+        moment_if(beat), moment_of(made), moment_of(changed), version,
     )  # fmt: skip
     return BotNews(BotEventKind(kind), bot)
 
 
-def _write_health(n: FeedHealthNews) -> list[Any]:
-    rows = [
-        [h.exchange, h.channel, h.symbol, h.connected, _micros(h.last_message_at), h.reconnects, h.open_gaps, h.lag_ms]
-        for h in n.feeds
-    ]
-    return [n.source, rows]
-
-
-def _read_health(f: list[Any], *_: object) -> FeedHealthNews:
-    return FeedHealthNews(f[0], [FeedHealth(r[0], r[1], r[2], r[3], _maybe(r[4]), r[5], r[6], r[7]) for r in f[1]])
+def _read_collector(f: list[Any], *_: object) -> CollectorNews:
+    return CollectorNews(f[0], f[1] and report_of(f[1]))
 
 
 _CODECS: dict[str, tuple[type, Callable[[Any], list[Any]], Callable[[list[Any], str, Follows], News]]] = {
@@ -282,7 +269,8 @@ _CODECS: dict[str, tuple[type, Callable[[Any], list[Any]], Callable[[list[Any], 
     "trades": (TradeNews, _write_trades, _read_trades),
     "gap": (GapNews, _write_gap, _read_gap),
     "bot": (BotNews, _write_bot, _read_bot),
-    "health": (FeedHealthNews, _write_health, _read_health),
+    "collector": (CollectorNews, lambda n: [n.source, n.report and report_fields(n.report)], _read_collector),
+    "collectors": (AskCollectors, lambda _: [], lambda *_: AskCollectors()),
     "ask": (Ask, lambda n: [list(n.series)], lambda f, *_: Ask(_series(f[0]))),
     "ping": (Ping, lambda n: [n.token], lambda f, *_: Ping(f[0])),
 }

@@ -14,10 +14,22 @@ import structlog
 
 from repos.base import DRIVER_ERRORS
 from repos.domain import Candle, Series
-from repos.errors import DatabaseOperationError
-from repos.events import BotEventKind, FeedHealth, Position
+from repos.errors import DatabaseOperationError, DatabaseUnavailable
+from repos.events import BotEventKind, CollectorReport, Position
+from repos.feed.collectors import Collectors
 from repos.feed.gaps import compared
-from repos.feed.news import Ask, BotNews, CandleNews, FeedHealthNews, FormingNews, News, Ping, Tape, TradeNews
+from repos.feed.news import (
+    Ask,
+    AskCollectors,
+    BotNews,
+    CandleNews,
+    CollectorNews,
+    FormingNews,
+    News,
+    Ping,
+    Tape,
+    TradeNews,
+)
 from repos.feed.topics import BOTS, Key, Topics
 from repos.feed.windows import Windows
 
@@ -28,8 +40,8 @@ TICK = 5.0
 """Seconds between a hub's pings, and between its looks at the tables for news that got lost."""
 SILENCE = 10.0
 """Seconds without a ping's return after which the connection counts as lost."""
-REPORTED = timedelta(seconds=15)
-"""A collector that missed three reports of its channels is no longer shown."""
+TELL_WITHIN = 5.0
+"""Seconds for a report of a collector to be sent."""
 HOT_CANDLES = 2_000
 FILLED_AT_ONCE = 4
 """Windows that are read side by side."""
@@ -59,9 +71,9 @@ class Receiver:
         self._look_now = asyncio.Event()
         self._token = secrets.token_hex(8)
         self._heard_at: float | None = None
-        self._feeds: dict[str, tuple[datetime, list[FeedHealth]]] = {}
         self._stale: dict[int, datetime] = {}
         self._providers: list[Callable[[Series], Candle | None]] = []
+        self.collectors = Collectors()
         self.topics = Topics(self._opened, lambda: db.epoch.current)
         candles = db.market_data
         self.windows = Windows(self.topics, candles.stored, candles.written, self._complete, hot_candles)
@@ -86,10 +98,22 @@ class Receiver:
         """The connection that news arrives on, if the topics have caught up with the tables since it stands."""
         return self._lost if self._caught_up is self._lost and not self._lost.is_set() else None
 
-    def feeds(self) -> list[FeedHealth]:
-        """What the collectors said last of their channels."""
-        since = datetime.now(UTC) - REPORTED
-        return [feed for heard, feeds in self._feeds.values() if heard >= since for feed in feeds]
+    async def report(self, source: str, report: CollectorReport | None) -> None:
+        """Tell every process how the collector `source` of this one is doing; None: it stops.
+
+        This process knows it at once, also while the database is away.
+
+        Raises:
+            DatabaseOperationError: The others were not told.
+        """
+        news = CollectorNews(source, report)
+        self.collectors.keep(source, report)
+        self.topics.deliver(news)
+        try:
+            async with asyncio.timeout(TELL_WITHIN):
+                await self._db.bus.publish(news)
+        except TimeoutError as error:
+            raise DatabaseUnavailable(f"publishing news: no answer within {TELL_WITHIN:g} s") from error
 
     @contextmanager
     def answer(self, provider: Callable[[Series], Candle | None]) -> Iterator[None]:
@@ -125,6 +149,7 @@ class Receiver:
         self._heard_at = asyncio.get_running_loop().time()
         self._listening = self._lost
         self._look_now.set()
+        self._outbox.put_nowait(AskCollectors())
         self._opened(list(self.topics.series()))  # answers to what was asked before may not have been heard
 
     def _heard(self, news: News) -> None:
@@ -138,7 +163,8 @@ class Receiver:
             news = [await self._outbox.get()]
             while not self._outbox.empty():
                 news.append(self._outbox.get_nowait())
-            await self._attempt(self._db.bus.publish(*news))
+            if await self._attempt(self._db.bus.publish(*news)) and AskCollectors() in news:
+                self.collectors.asked()
 
     async def _hand_out(self) -> None:
         while True:
@@ -151,9 +177,13 @@ class Receiver:
                     candles = [candle for provider in self._providers if (candle := provider(series)) is not None]
                     if candles:
                         self._outbox.put_nowait(FormingNews(candles))
+                case AskCollectors():
+                    for report in self.collectors.own():
+                        self._outbox.put_nowait(report)
+                case CollectorNews():
+                    if self.collectors.hear(news):
+                        self.topics.deliver(news)
                 case _:
-                    if isinstance(news, FeedHealthNews):
-                        self._feeds[news.source] = datetime.now(UTC), news.feeds
                     # Nobody who is left waits for news of an epoch that has ended: its numbers would mislead.
                     hole = self.topics.deliver(news) if epoch in (None, self._db.epoch.current) else None
                     if hole is not None:

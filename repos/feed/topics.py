@@ -7,7 +7,7 @@ from datetime import datetime
 
 from repos.domain import Candle, Series
 from repos.feed.gaps import OpenGaps
-from repos.feed.news import BotNews, CandleNews, Expired, FeedHealthNews, FormingNews, GapNews, News, Tape, TradeNews
+from repos.feed.news import BotNews, CandleNews, CollectorNews, Expired, FormingNews, GapNews, News, Tape, TradeNews
 
 BOTS = "bots"
 HEALTH = "health"
@@ -142,7 +142,7 @@ class Topics:
                             self._hand(topic, news)
             case BotNews():
                 self._hand(self._topics.get(BOTS), news)
-            case FeedHealthNews():
+            case CollectorNews():
                 self._hand(self._topics.get(HEALTH), news)
         return None
 
