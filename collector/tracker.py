@@ -29,10 +29,11 @@ class Uncovered(NamedTuple):
 class Live:
     """Following the market from `since` on, when only what an unbroken run of trades covers is a candle.
 
-    `report` hears of every hole once; of uncovered candles only of those that end after `since`.
+    `report` hears of every hole once; of uncovered candles only of those that end after `since`, which is asked each
+    time: the exchange's clock may be known later.
     """
 
-    since: datetime
+    since: Callable[[], datetime]
     report: Callable[[Gap | Uncovered], None]
 
 
@@ -208,7 +209,7 @@ class Tracker:
 
     def report(self, bucket: Bucket) -> None:
         """Tell once that an ended bucket is not covered. It waits for the missing trades."""
-        if self._live and not bucket.reported and bucket.end > self._live.since:
+        if self._live and not bucket.reported and bucket.end > self._live.since():
             self._live.report(Uncovered(bucket.series, bucket.start, bucket.end))
         bucket.reported = True
 

@@ -34,7 +34,7 @@ class Market:
         self.pipeline = Pipeline(
             db,
             lambda _: [Timeframe(t) for t in timeframes or ("5s",)],
-            live=Live(since, self.holes.append) if live else None,
+            live=Live(lambda: since, self.holes.append) if live else None,
             force_update=force_update,
             clock=lambda: self.seconds,
             now=lambda: now,

@@ -65,7 +65,7 @@ class Follower:
         self.differences = 0
         self.trades = happened(exchange, self.start - MINUTE, self.end + MINUTE, symbol)
         self.repair = Repair({symbol: []}, db, rest)
-        live = Live(self.start, self.repair.report)
+        live = Live(lambda: self.start, self.repair.report)
         self.timeframes = [Timeframe(text) for text in timeframes]
         self.pipeline = Pipeline(db, lambda _: self.timeframes, live=live)
         self.reconciliation = Reconciliation(

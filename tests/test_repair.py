@@ -260,7 +260,7 @@ async def test_a_look_back_that_comes_to_the_listing_leaves_no_gap(db, first):
 )
 async def test_a_look_back_is_stored_before_the_first_trade_of_its_symbol(db, rest, since, minute):
     timeframes = {BTC: [Timeframe("1m"), Timeframe("1d")]}
-    look_back = LookBack(db, Repair({BTC: []}, db, rest), timeframes, NOON + timedelta(seconds=since))
+    look_back = LookBack(db, Repair({BTC: []}, db, rest), timeframes, lambda: NOON + timedelta(seconds=since))
     first = a_record(trade_id=20, timestamp=NOON + timedelta(seconds=90))
 
     await look_back.before([first], NOON + timedelta(seconds=91))

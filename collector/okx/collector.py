@@ -181,7 +181,7 @@ class OKXCollector:
                 feed = await stack.enter_async_context(Feed(self._db))
             rest = await stack.enter_async_context(OKXRest(self._rest_url, pace=self._pace))
             repair = self._repair = Repair(self._timeframes, self._db, rest, self._clock.now)
-            live = Live(datetime.now(UTC), repair.report)
+            live = Live(self._clock.started, repair.report)
             self._look_back = LookBack(self._db, repair, self._timeframes, live.since)
             timeframes = self._timeframes.__getitem__
             force, latest = self._force_update, self._clock.latest
@@ -216,6 +216,7 @@ class OKXCollector:
             async for event in events:
                 match event:
                     case Trades(arg, records):
+                        self._clock.hear(records[-1].trade.timestamp)
                         channels.received(endpoint, arg, self._clock.now(), records[-1].trade.timestamp)
                         await self._inbox.put(event)
                     case Points(arg, points):
@@ -336,7 +337,12 @@ class OKXCollector:
             await asyncio.sleep(wait)
 
     def _heard_until(self) -> dict[str, datetime]:
-        """By symbol, up to when, by the exchange's clock, its connection is known to have brought what was sent."""
+        """By symbol, up to when, by the exchange's clock, its connection is known to have brought what was sent.
+
+        Empty while that clock is not known: then only later trades end a candle.
+        """
+        if not self._clock.is_known:
+            return {}
         now, clock = self._clock.now(), asyncio.get_running_loop().time()
         heard: dict[str, datetime] = {}
         for channels, streams in self._streams:

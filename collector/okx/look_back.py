@@ -1,6 +1,6 @@
 """What happened shortly before a symbol was followed for the first time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from collector.okx.protocol import EXCHANGE
@@ -17,7 +17,11 @@ class LookBack:
     """Finds symbols that were never followed before `since`; `timeframes` are those of each symbol."""
 
     def __init__(
-        self, db: DatabaseOperations, repair: Repair, timeframes: Mapping[str, Sequence[Timeframe]], since: datetime
+        self,
+        db: DatabaseOperations,
+        repair: Repair,
+        timeframes: Mapping[str, Sequence[Timeframe]],
+        since: Callable[[], datetime],
     ) -> None:
         self._db = db
         self._repair = repair
@@ -38,7 +42,7 @@ class LookBack:
             if await self._db.tape.last(EXCHANGE, symbol) is None:
                 # The first push is the latest trade of the past, which may be long ago. It comes late when the exchange
                 # had no answer at first.
-                moment = max(min(trade.timestamp, self._since), now - LOOK_BACK)
+                moment = max(min(trade.timestamp, self._since()), now - LOOK_BACK)
                 short = [t for t in self._timeframes[symbol] if not t.months and t.length <= LOOK_BACK]
                 since = min((timeframe.floor(moment) for timeframe in short), default=moment)
                 if since < trade.timestamp:
