@@ -23,7 +23,8 @@ from candleql.server import settle
 from gql.app import create_app
 from gql.door import Door
 from gql.frames import Connection
-from gql.listening import Guests, HTTPConnection
+from gql.guests import Guests
+from gql.listening import HTTPConnection
 from gql.proxies import Proxies
 from repos.feed.hub import Feed
 from repos.feed.receiver import HOT_CANDLES

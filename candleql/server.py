@@ -26,7 +26,8 @@ from collector.okx.pace import Pace
 from gql.app import create_app
 from gql.door import Door
 from gql.frames import Connection
-from gql.listening import Guests, HTTPConnection
+from gql.guests import Guests
+from gql.listening import HTTPConnection
 from gql.proxies import Proxies
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations

@@ -36,8 +36,8 @@ _PREFLIGHT = {
 }
 _PROBED = ("/healthz", "/readyz")
 """What an orchestrator asks by whatever address a replica has; they tell nothing that a foreign page could want."""
-_LINGERING = 2.0
-"""Seconds in which a body that is too long may still come, and is thrown away."""
+LINGERING = 2.0
+"""Seconds in which what a refused client still sends is thrown away."""
 _ENOUGH = 1_000
 """Hosts that are remembered as allowed: with wildcards and ports a client could make up any number."""
 
@@ -166,7 +166,7 @@ class _Lingering(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
         with suppress(TimeoutError):
-            async with asyncio.timeout(_LINGERING):
+            async with asyncio.timeout(LINGERING):
                 while (await receive()).get("more_body", False):
                     pass
         await send({"type": "http.response.body"})

@@ -1,19 +1,18 @@
-"""Connections: how many there may be, and how long they are waited for. uvicorn by itself waits for ever."""
+"""Connections: how they are read, and how long they are waited for. uvicorn by itself waits for ever."""
 
 import asyncio
 import sys
-from collections import Counter
 from http import HTTPStatus
 from typing import Any, cast
 
-import orjson
 from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from gql.errors import BAD_USER_INPUT, RATE_LIMITED
+from gql.door import LINGERING
+from gql.errors import BAD_USER_INPUT
 from gql.frames import Connection
-from gql.limits import Limits
-from gql.proxies import Client, Proxies, counted_as
+from gql.guests import Guests, last_words
+from gql.turns import SLICE, Flow, Unread
 
 _HEAD = 65_536
 """Bytes of a request's head."""
@@ -24,40 +23,15 @@ _BLOCKED = 65_536
 """So many unsent bytes, and whoever writes waits: from here on the number can only fall, if the client reads."""
 
 
-class Guests:
-    """Who is connected to this process. Trusted proxies may have any number of connections."""
-
-    def __init__(self, limits: Limits, proxies: Proxies) -> None:
-        self.limits = limits
-        self._proxies = proxies
-        self._counts = Counter[str]()
-        self._count = 0
-
-    def come(self, client: Client) -> bytes | None:
-        """Count one more; if that is too many, don't, and return what to tell it."""
-        address, limits = counted_as(client), self.limits
-        if self._count >= limits.connections:
-            return _FULL
-        is_exempt = client is not None and self._proxies.include(client[0])
-        if self._counts[address] >= limits.connections_per_address and not is_exempt:
-            return _TOO_MANY
-        self._count += 1
-        self._counts[address] += 1
-        return None
-
-    def go(self, client: Client) -> None:
-        address = counted_as(client)
-        self._count -= 1
-        self._counts[address] -= 1
-        if not self._counts[address]:
-            del self._counts[address]
-
-
 class HTTPConnection(HttpToolsProtocol):
     """uvicorn's, for its setting `http`: as partial(HTTPConnection, guests).
 
-    Cut off is a request that does not arrive in time or whose head is too long, and a client that does not read.
+    It is read a slice at a time, so that others have their turn, and no further than to the end of a request until that
+    is answered: what is kept meanwhile is what the network gave at once. Cut off is a request that does not arrive in
+    time or whose head is too long, and a client that does not read.
     """
+
+    flow: Flow
 
     def __init__(self, guests: Guests, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
@@ -69,9 +43,13 @@ class HTTPConnection(HttpToolsProtocol):
         self._answering: RequestResponseCycle | None = None
         self._awaited_since: float | None = None
         self._idle_since: float | None = None
+        self._unread = Unread()
+        self._next: asyncio.Handle | None = None
         self._in_body = False
+        self._body_left = 0
         self._received = 0
         self._last_words = _MALFORMED
+        self._farewell: asyncio.TimerHandle | None = None
         self._taken = 0
         self._without_offer = b""
         self._unsent = 0
@@ -79,6 +57,7 @@ class HTTPConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = Flow(transport, self._go_on)
         refusal = self._guests.come(self.client)
         if refusal is not None:
             transport.write(refusal)
@@ -90,6 +69,8 @@ class HTTPConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave()
         self._disconnect()
+        self._forget()
+        self._unread.clear()
         super().connection_lost(exc)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -97,19 +78,47 @@ class HTTPConnection(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
-        self._idle_since = None
-        if self._awaited_since is None:
-            self._awaited_since = self.loop.time()
-        self._received += len(data)
-        self._feed(data)
-        if self._received > (self._most if self._in_body else _HEAD):
-            self.loop.call_soon(self._stop_flood)  # by then the application has begun
+        if self._farewell is None:
+            self._unread.add(data)
+            if self._next is None:
+                self._read()
 
-    def _feed(self, data: bytes) -> None:
+    def _read(self) -> None:
+        """Parse a slice. What is left has to wait for others, the application, or the answer to what was asked."""
+        self._next = None
+        left = SLICE
+        while self._unread and left > 0 and self._is_wanted():
+            piece = self._unread.take(self._body_left)
+            left -= len(piece)
+            self._idle_since = None
+            if self._awaited_since is None:
+                self._awaited_since = self.loop.time()
+            self._received += len(piece)
+            self._feed(piece)
+            if self._received > (self._most if self._in_body else _HEAD):
+                self._stop_flood()
+        self._go_on()
+
+    def _is_wanted(self) -> bool:
+        """Whether there is use for more: a request that came whole is answered before the next is parsed."""
+        is_answered = self.cycle is None or self.cycle.response_complete
+        return (is_answered or self._in_body) and not self.flow.read_paused
+
+    def _go_on(self) -> None:
+        """Take nothing more from the network until everything is read."""
+        if self.parser is None or self._farewell is not None or self.transport.is_closing():
+            self._unread.clear()
+        elif not self._unread and not self.flow.read_paused:
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
+            if self._unread and self._next is None and self._is_wanted():
+                self._next = self.loop.call_soon(self._read)
+
+    def _feed(self, rest: memoryview) -> None:
         """Have it parsed. A request that offers an upgrade other than to a websocket goes on in HTTP/1.1, with its body
         (RFC 9110, 7.8): the parser would drop that, so a new one gets the same head without the offer."""
-        rest = memoryview(data)
-        while rest and self.parser is not None and not self.transport.is_closing():
+        while rest and self.parser is not None and self._farewell is None and not self.transport.is_closing():
             self._taken = len(rest)
             super().data_received(rest)  # type: ignore[arg-type]  # the parser takes any buffer
             rest = rest[self._taken :]
@@ -132,11 +141,14 @@ class HTTPConnection(HttpToolsProtocol):
         if self._awaited_since is None:  # it came with the end of another
             self._awaited_since = self.loop.time()
 
-    def on_headers_complete(self) -> None:
-        self._in_body = True
-        if len(self.headers) > _HEADERS:
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if len(self.headers) == _HEADERS:
             self._last_words = _LONG_HEAD
             raise ValueError("too many headers")  # stops the parser, which has uvicorn refuse the request
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_body = True
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT" and not self._should_upgrade():
             kept = [b": ".join(header) for header in self.headers if header[0] != b"upgrade"]
             version = self.parser.get_http_version().encode()
@@ -146,6 +158,11 @@ class HTTPConnection(HttpToolsProtocol):
         super().on_headers_complete()
         # Trailers, which come after a body in chunks, would get among the headers after those were looked at.
         self.scope["headers"] = self.headers.copy()
+        self._body_left = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
+
+    def on_body(self, body: bytes) -> None:
+        self._body_left -= len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         if self._without_offer:
@@ -153,6 +170,7 @@ class HTTPConnection(HttpToolsProtocol):
         super().on_message_complete()
         self._awaited_since = None
         self._in_body = False
+        self._body_left = 0
         self._received = 0
 
     def on_response_complete(self) -> None:
@@ -161,8 +179,9 @@ class HTTPConnection(HttpToolsProtocol):
             return
         # As uvicorn's, without a timer of its own for the next request: _look sees to that.
         self.server_state.total_requests += 1
-        self.flow.resume_reading()
+        self.flow.read_paused = False
         self._idle_since = self.loop.time()
+        self._go_on()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 -- uvicorn's is plain text
         self._cut_off(self._last_words)
@@ -173,12 +192,25 @@ class HTTPConnection(HttpToolsProtocol):
             return
         super().handle_websocket_upgrade()
         self._awaited_since = None
-        protocol = self.transport.get_protocol()
+        protocol = cast("asyncio.Protocol", self.transport.get_protocol())
         if isinstance(protocol, Connection):
             protocol.on_lost = self._leave
         else:
             self._leave()
-        self.parser = None  # type: ignore[assignment]  # or the two would refer to each other for ever
+        self._forget()
+        self.transport.resume_reading()
+        if rest := self._unread.clear():  # it spoke before it was welcome
+            protocol.data_received(rest)
+
+    def _forget(self) -> None:
+        """What refers to this connection, and would do so for ever."""
+        self.parser = None  # type: ignore[assignment]
+        self.flow.go_on = _nothing
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+        if self._farewell is not None:
+            self._farewell.cancel()
 
     def _leave(self) -> None:
         if self._timer is not None:
@@ -212,22 +244,27 @@ class HTTPConnection(HttpToolsProtocol):
             self._answering.disconnected = True
             self._answering.message_event.set()
 
-    def _cut_off(self, last_words: bytes) -> None:
-        if self.transport.is_closing():
+    def _cut_off(self, final: bytes) -> None:
+        """Say why, and close when the client has had time to read it: a connection that is closed with something unread
+        is reset, and what was written last would be lost with it (RFC 9112, 9.6)."""
+        if self._farewell is not None or self.transport.is_closing():
             return
-        if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
-            self.transport.write(last_words)
-        self.transport.close()
+        self._unread.clear()
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.close()
+            return
+        self._disconnect()
+        self.transport.write(final)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.transport.resume_reading()
+        self._farewell = self.loop.call_later(LINGERING, self.transport.close)
 
 
-def _refusal(status: HTTPStatus, message: str, code: str) -> bytes:
-    body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": code}}]})
-    head = f"HTTP/1.1 {status} {status.phrase}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-    return head.encode() + b"Connection: close\r\n\r\n" + body
+def _nothing() -> None:
+    pass
 
 
-_FULL = _refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections", RATE_LIMITED)
-_TOO_MANY = _refusal(HTTPStatus.TOO_MANY_REQUESTS, "Too many connections from this address", RATE_LIMITED)
-_LONG_HEAD = _refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The head of the request is too long", BAD_USER_INPUT)
-_LATE = _refusal(HTTPStatus.REQUEST_TIMEOUT, "The request did not arrive in time", BAD_USER_INPUT)
-_MALFORMED = _refusal(HTTPStatus.BAD_REQUEST, "That is not HTTP", BAD_USER_INPUT)
+_LONG_HEAD = last_words(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's head is too long", BAD_USER_INPUT)
+_LATE = last_words(HTTPStatus.REQUEST_TIMEOUT, "The request did not arrive in time", BAD_USER_INPUT)
+_MALFORMED = last_words(HTTPStatus.BAD_REQUEST, "That is not HTTP", BAD_USER_INPUT)

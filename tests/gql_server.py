@@ -15,8 +15,9 @@ from websockets.asyncio.client import connect
 
 from gql.app import create_app
 from gql.frames import Connection
+from gql.guests import Guests
 from gql.limits import Limits
-from gql.listening import Guests, HTTPConnection
+from gql.listening import HTTPConnection
 from gql.proxies import Proxies
 from tests.builders import BTC_1M, a_report
 
