@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from dotenv import dotenv_values
 
 from repos.domain import InvalidValue
+from repos.libpq import for_driver
 
 ENV_FILE = ".env"
 """In the folder that the process was started in. The command line and Python read it alike."""
@@ -20,22 +21,6 @@ _VARIABLES = ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSW
 _PORT_DIGITS, _LAST_PORT = 5, 65_535
 _ESCAPED = "@ : / ? # are written %40 %3A %2F %3F %23"
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\[\]:\s]*)(:(?P<port>[^:]*))?")
-
-# Parameters of libpq that the driver would take for settings of the server, which refuses them. It binds no channels,
-# encrypts by no GSS, and has a timeout of ours.
-_LIBPQ_ALONE = {
-    "channel_binding",
-    "connect_timeout",
-    "gssencmode",
-    "keepalives",
-    "keepalives_idle",
-    "keepalives_interval",
-    "keepalives_count",
-    "tcp_user_timeout",
-    "fallback_application_name",
-    "sslcompression",
-    "sslsni",
-}
 
 
 def environment() -> dict[str, str]:
@@ -77,7 +62,7 @@ def database_url(environ: Mapping[str, str]) -> str | None:
 
 
 def driver_url(url: str, name: str = "DATABASE_URL") -> str:
-    """`url` (postgresql://, postgres:// or postgresql+asyncpg://) for asyncpg, which reads libpq's parameters.
+    """`url` (postgresql://, postgres:// or postgresql+asyncpg://) for repos.connecting.
 
     Raises:
         InvalidValue: It is of another kind, or can't be taken apart. It carries `name`, and quotes nothing that could
@@ -86,10 +71,10 @@ def driver_url(url: str, name: str = "DATABASE_URL") -> str:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in ("postgresql", "postgres", "postgresql+asyncpg"):
         raise InvalidValue(name, "it must begin with postgresql://, as in postgresql://user@host:5432/database")
-    place, mark, query = rest.partition("?")
+    place, _, query = rest.partition("?")
     _check_place(name, place, query)
-    kept = "&".join(part for part in query.split("&") if part.partition("=")[0] not in _LIBPQ_ALONE)
-    return f"postgresql://{place}{mark if kept else ''}{kept}"
+    kept = for_driver(name, query)
+    return f"postgresql://{place}{'?' if kept else ''}{kept}"
 
 
 class Location(NamedTuple):

@@ -1,8 +1,8 @@
 """The door to the store: one object with the repositories, whatever database is behind it."""
 
 import asyncio
-import logging
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -11,13 +11,13 @@ from weakref import WeakSet
 
 import asyncpg
 import sqlalchemy as sa
-import structlog
 from sqlalchemy.exc import InvalidatePoolError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from repos.address import database_url, driver_url, environment, place_of, wants_sql_logged
 from repos.base import DRIVER_ERRORS
 from repos.bots import BotRepository
+from repos.connecting import connect
 from repos.domain import InvalidValue, Stats
 from repos.embedded.server import EmbeddedPostgres, default_data_dir
 from repos.epoch import EpochRepository
@@ -27,6 +27,8 @@ from repos.feed.bus import Bus
 from repos.gaps import GapRepository
 from repos.instruments import InstrumentRepository
 from repos.keys import KeyRepository
+from repos.libpq import unkept
+from repos.loggers import Logger, bound
 from repos.market_data import MarketDataRepository
 from repos.migrations.upgrade import is_pooled, migrate
 from repos.raw_trades import RawTradeRepository
@@ -34,9 +36,6 @@ from repos.stats import StatsReader
 from repos.tape import TapeRepository
 from repos.wire import WireConnections
 
-Logger = logging.Logger | structlog.typing.FilteringBoundLogger
-
-_CONNECT_SECONDS = 10.0
 _CHECK_SECONDS = 5.0
 _CLOSE_SECONDS = 0.5
 _STATEMENTS = 100  # kept prepared on a connection
@@ -71,7 +70,8 @@ class DatabaseOperations:
         pool_recycle: float = 1800.0,
         read_timeout: float | None = None,
     ) -> None:
-        """`database` is a URL, or the embedded server. `listen_url`, where it differs, leads straight to the primary.
+        """`database` is a URL, or the embedded server. `listen_url`, where it differs, leads straight to the primary:
+        news goes and comes over it.
 
         Up to `pool_size` connections stay open and `max_overflow` more are opened when all are in use; a caller waits
         `pool_timeout` seconds for one; none serves longer than `pool_recycle` seconds. What is printed as it is stored
@@ -82,19 +82,18 @@ class DatabaseOperations:
         """
         self._database = driver_url(database) if isinstance(database, str) else database
         self._listen_url = None if listen_url is None else driver_url(listen_url, "DATABASE_LISTEN_URL")
-        self._log = _bound(logger)
+        self._log = bound(logger)
+        if isinstance(database, str) and (missed := unkept(database)):
+            self._log.warning(missed)
         self._preparing = asyncio.Lock()
         self._migrated = False
         self._pooled = False
         self._closed = False
         self._connections: WeakSet[asyncpg.Connection] = WeakSet()
-        self.engine = create_async_engine(
-            "postgresql+asyncpg://",
-            async_creator=self._connect,
+        self.engine = self._engine(
+            self._connect,
             connect_args={"prepared_statement_name_func": lambda: "" if self._pooled else None},
             echo=log_sql,
-            # Said with each transaction: a role may have another default, under which parallel upserts fail (40001).
-            isolation_level="READ COMMITTED",
             pool_size=pool_size,
             max_overflow=max_overflow,
             pool_timeout=pool_timeout,
@@ -102,8 +101,9 @@ class DatabaseOperations:
             # The connection used last has the warmest caches, and spare ones are left to age.
             pool_use_lifo=True,
         )
-        sa.event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
-        self.bus = Bus(self.engine, self.listen_connection)
+        # A standby can't send news, and where LISTEN has a URL of its own, the other one may lead there.
+        self._sender = self._engine(self._connect_sender, pool_size=1, max_overflow=0) if listen_url else self.engine
+        self.bus = Bus(self._sender, self.listen_connection)
         self._read_timeout = read_timeout
         self._wire = WireConnections(
             self._connect_reader, pool_size, pool_timeout, self.engine.sync_engine.logger.info if log_sql else None
@@ -117,6 +117,16 @@ class DatabaseOperations:
         self.instruments = InstrumentRepository(self.engine, self.bus, self._log)
         self.keys = KeyRepository(self.engine, self.bus, self._log)
         self._stats = StatsReader(self.engine, self.bus, self._log)
+
+    @staticmethod
+    def _engine(connect: Callable[[], Awaitable[asyncpg.Connection]], **options: Any) -> AsyncEngine:
+        # READ COMMITTED is said with each transaction: a role may have another default, under which parallel upserts
+        # fail (40001).
+        engine = create_async_engine(
+            "postgresql+asyncpg://", async_creator=connect, isolation_level="READ COMMITTED", **options
+        )
+        sa.event.listen(engine.sync_engine, "checkout", _refuse_closed)
+        return engine
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -160,6 +170,7 @@ class DatabaseOperations:
             for connection in list(self._connections):
                 connection.terminate()
             await self.engine.dispose()
+            await self._sender.dispose()
         finally:
             if isinstance(self._database, EmbeddedPostgres):
                 await self._database.stop()
@@ -198,27 +209,26 @@ class DatabaseOperations:
             OSError, asyncpg.PostgresError, DatabaseOperationError: It could not be made.
         """
         url = await self._ready()
-        return await asyncpg.connect(self._listen_url or url, timeout=_CONNECT_SECONDS)
+        return await connect(self._listen_url or url)
 
     async def _connect(self) -> asyncpg.Connection:
-        return await self._opened()
+        return await self._opened(statement_cache_size=0 if self._pooled else _STATEMENTS)
+
+    async def _connect_sender(self) -> asyncpg.Connection:
+        return await self._opened(self._listen_url)
 
     async def _connect_reader(self) -> asyncpg.Connection:
-        connection = await self._opened()
+        connection = await self._connect()
         # Not as a startup parameter: pgbouncer refuses those that it does not know. Nor behind a pooler: others would
         # inherit it with the server's connection. The wait for rows is bounded here as well.
         if self._read_timeout is not None and not self._pooled:
             await connection.execute(f"SET statement_timeout = {int(self._read_timeout * 1000)}")
         return connection
 
-    async def _opened(self) -> asyncpg.Connection:
-        url = await self._ready()
-        connection = await asyncpg.connect(
-            url,
-            timeout=_CONNECT_SECONDS,
-            statement_cache_size=0 if self._pooled else _STATEMENTS,
-            command_timeout=_ANSWER_SECONDS,
-            connection_class=_Connection,
+    async def _opened(self, url: str | None = None, **options: Any) -> asyncpg.Connection:
+        database = await self._ready()
+        connection = await connect(
+            url or database, command_timeout=_ANSWER_SECONDS, connection_class=_Connection, **options
         )
         self._connections.add(connection)
         return connection
@@ -240,17 +250,6 @@ def _refuse_closed(connection: Any, *_: object) -> None:
     # The driver knows of a server that went away, at no cost; a ping before each use would be one more round trip.
     if connection.driver_connection.is_closed():
         raise InvalidatePoolError
-
-
-def _bound(logger: Logger | None) -> structlog.typing.FilteringBoundLogger:
-    chosen: Any = logger or structlog.get_logger("repos")
-    if isinstance(logger, logging.Logger):
-        chosen = structlog.wrap_logger(logger, processors=[_as_text], wrapper_class=structlog.stdlib.BoundLogger)
-    return chosen  # type: ignore[no-any-return]
-
-
-def _as_text(_: object, __: str, event: structlog.typing.EventDict) -> str:
-    return " ".join([str(event.pop("event")), *(f"{key}={value}" for key, value in event.items())])
 
 
 _operations: dict[str, DatabaseOperations] = {}

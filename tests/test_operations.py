@@ -78,13 +78,6 @@ def test_urls_of_all_spellings_are_taken(scheme: str) -> None:
     assert driver_url(f"{scheme}://me@db/candles?sslmode=require") == "postgresql://me@db/candles?sslmode=require"
 
 
-def test_parameters_that_only_libpq_knows_are_left_out() -> None:
-    url = "postgresql://me@db/candles?sslmode=require&channel_binding=require&connect_timeout=5&keepalives_idle=30"
-
-    assert driver_url(url) == "postgresql://me@db/candles?sslmode=require"
-    assert driver_url("postgresql://me@db/candles?gssencmode=disable") == "postgresql://me@db/candles"
-
-
 @pytest.mark.parametrize("url", ["mysql://db/candles", "db/candles", "sqlite:///candles.db", ""])
 def test_other_urls_are_refused(url: str) -> None:
     with pytest.raises(InvalidValue, match="DATABASE_URL: it must begin with postgresql://"):

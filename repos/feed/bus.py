@@ -26,9 +26,10 @@ log = structlog.get_logger(__name__)
 class Bus:
     """Carries news. What is announced in a transaction arrives when that commits, in the order of commits, or never."""
 
-    def __init__(self, engine: AsyncEngine, connect: Callable[[], Awaitable[asyncpg.Connection]]) -> None:
-        """`connect` opens the connection that listens: a direct one, for a transaction pooler drops LISTEN."""
-        self._engine = engine
+    def __init__(self, sender: AsyncEngine, connect: Callable[[], Awaitable[asyncpg.Connection]]) -> None:
+        """`connect` opens the connection that listens: a direct one, for a transaction pooler drops LISTEN. What no row
+        stands behind is sent through `sender`, to the primary."""
+        self._sender = sender
         self._connect = connect
 
     async def announce(self, connection: AsyncConnection, *news: News) -> None:
@@ -44,7 +45,7 @@ class Bus:
             DatabaseOperationError: It was not sent.
         """
         try:
-            async with self._engine.begin() as connection:
+            async with self._sender.begin() as connection:
                 await connection.execute(_NO_WAIT)
                 await self.announce(connection, *news)
         except DRIVER_ERRORS as error:

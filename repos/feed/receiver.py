@@ -46,6 +46,7 @@ HOT_CANDLES = 2_000
 FILLED_AT_ONCE = 4
 """Windows that are read side by side."""
 _READ_ROWS = 2_000
+_WANTED = "a direct connection to the primary for LISTEN, through no transaction pooler: DATABASE_LISTEN_URL"
 
 log = structlog.get_logger(__name__)
 
@@ -137,11 +138,19 @@ class Receiver:
     async def _listen(self) -> None:
         failures = (*DRIVER_ERRORS, DatabaseOperationError)
         while True:
+            told = ""
             async for attempt in stamina.retry_context(on=failures, attempts=None, timeout=None, wait_max=5.0):
                 with attempt:
                     # One for each connection: the end of the last one may still be on its way to us.
                     self._lost = asyncio.Event()
-                    await self._db.bus.listen(self._heard, self._listens, self._lost, self._follows)
+                    try:
+                        await self._db.bus.listen(self._heard, self._listens, self._lost, self._follows)
+                    except failures as error:
+                        reason = str(error) or type(error).__name__
+                        if reason != told:
+                            log.warning("News can't be heard, and is tried for again", reason=reason, wanted=_WANTED)
+                        told = reason
+                        raise
             log.warning("The connection for news was lost; opening another")
 
     def _listens(self) -> None:
@@ -201,8 +210,7 @@ class Receiver:
                     await self._look_now.wait()
             self._look_now.clear()
             if self._heard_at is not None and not self.connected:
-                log.warning("No news comes back: LISTEN needs a direct connection to the primary, not a transaction "
-                            "pooler or a standby; see DATABASE_LISTEN_URL")  # fmt: skip
+                log.warning("No news comes back", wanted=_WANTED)
                 self._heard_at = None
                 self._lost.set()
             self._outbox.put_nowait(Ping(self._token))

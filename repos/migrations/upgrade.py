@@ -12,6 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from repos.address import describe
 from repos.base import DRIVER_ERRORS, translated
+from repos.connecting import connect
 from repos.errors import DatabaseOperationError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ async def is_pooled(url: str) -> bool:
         DatabaseUnavailable: The database could not be reached.
     """
     try:
-        connection = await asyncpg.connect(url, timeout=10, statement_cache_size=0)
+        connection = await connect(url, statement_cache_size=0)
         try:
             served_by: int = await connection.fetchval("SELECT pg_backend_pid()")
             told: int = connection.get_server_pid()
@@ -76,8 +77,10 @@ async def connected(url: str) -> AsyncIterator[AsyncConnection]:
     """A connection of SQLAlchemy's to a database whose URL asyncpg understands."""
     engine = create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=lambda: asyncpg.connect(url, timeout=10, statement_cache_size=0),
+        async_creator=lambda: connect(url, statement_cache_size=0),
         poolclass=NullPool,
+        # Whatever the role's default is: who waited for the lock must see what the one before it has done.
+        isolation_level="READ COMMITTED",
         connect_args={"prepared_statement_name_func": str},  # none: a pooler would give them to others
     )
     async with engine.connect() as connection:
@@ -85,7 +88,7 @@ async def connected(url: str) -> AsyncIterator[AsyncConnection]:
 
 
 async def _revision(url: str) -> str | None:
-    connection = await asyncpg.connect(url, timeout=10, statement_cache_size=0)
+    connection = await connect(url, statement_cache_size=0)
     try:
         encoding = connection.get_settings().server_encoding
         if encoding != "UTF8":
