@@ -71,9 +71,16 @@ class Context:
 
     async def newest_candle(self, series: Series) -> StoredCandle | None:
         """A root field's, likewise."""
+        hot = self.feed.windows.newest(series)
+        if hot is not None:
+            return hot
         if self.is_alone:
             return (await self.db.market_data.stored.newest([series])).get(series)
         return await self.latest_candle.load(series)
+
+    def newest_of(self, series: Series, revision: int = 0) -> StoredCandle | Awaitable[StoredCandle | None]:
+        """A row's newest candle, of `revision` or later: out of memory, or read with those of other rows."""
+        return self.feed.windows.newest(series, revision) or self.latest_candle.load(series)
 
     @property
     def _page(self) -> DataLoader[AskedPage, CandlePage]:

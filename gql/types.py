@@ -147,8 +147,16 @@ class TradesEvent:
     )
 
 
-def _latest_candle(root: strawberry.Parent[domain.Bot | domain.Market], info: Info) -> Awaitable[StoredCandle | None]:
-    return info.context.latest_candle.load(root.series)
+def _bot_latest_candle(
+    root: strawberry.Parent[domain.Bot], info: Info
+) -> StoredCandle | Awaitable[StoredCandle | None]:
+    return info.context.newest_of(root.series)
+
+
+def _market_latest_candle(
+    root: strawberry.Parent[domain.Market], info: Info
+) -> StoredCandle | Awaitable[StoredCandle | None]:
+    return info.context.newest_of(root.series, root.revision)
 
 
 def _is_stale(root: strawberry.Parent[domain.Bot], info: Info) -> bool:
@@ -175,7 +183,7 @@ class Bot:
     version: int = shown("Grows by one with every change; hand it to updateBot as expectedVersion.")
     latest_candle = strawberry.field(
         graphql_type=Candle | None,
-        resolver=_latest_candle,
+        resolver=_bot_latest_candle,
         description="The newest candle of the bot's own series, batched over a list of bots.",
     )
 
@@ -211,7 +219,7 @@ class Market:
     )
     latest_candle = strawberry.field(
         graphql_type=Candle | None,
-        resolver=_latest_candle,
+        resolver=_market_latest_candle,
         description="The newest stored candle, batched over a list of markets.",
     )
 

@@ -5,7 +5,7 @@ Prices and sizes are exact Decimals; instants are aware datetimes in UTC; ranges
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 from enum import Enum
@@ -463,6 +463,8 @@ class Market:
     first_time: datetime | None
     last_time: datetime | None
     candle_count: int
+    revision: int = field(default=0, compare=False)
+    """Of the series, when this was read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,6 +204,7 @@ class MarketDataRepository(BaseRepository):
                 r.first_time,
                 r.last_time,
                 r.candle_count,
+                r.revision,
             )
             for r in rows
             if r.revision

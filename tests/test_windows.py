@@ -14,8 +14,10 @@ from repos.domain import Candle, Series, Timeframe
 from repos.events import Position
 from repos.feed import windows
 from repos.feed.hub import Feed
+from repos.feed.news import CandleNews
 from repos.operations import DatabaseOperations
 from tests.builders import BTC_1M, MINUTE, NOON, a_candle
+from tests.conftest import selects
 from tests.gql_server import Client, an_app
 
 pytestmark = pytest.mark.anyio
@@ -273,3 +275,133 @@ async def until_it_hears(feed: Feed) -> None:
     async with asyncio.timeout(10):
         while feed._complete() is None:
             await asyncio.sleep(0.001)
+
+
+LATEST = """query {
+  latestCandle(symbol: "BTC-USDT", timeframe: "1m") { ...all }
+  bots { nodes { latestCandle { ...all } } }
+  markets { lastTime latestCandle { ...all } }
+}
+fragment all on Candle {
+  exchange symbol timeframe timestamp startTime endTime open high low close volume tradeCount origin isFinal __typename
+}"""
+ALONE = 'query { latestCandle(symbol: "BTC-USDT", timeframe: "1m") { close isFinal startTime } }'
+
+
+async def a_bot(db: DatabaseOperations) -> None:
+    await db.bots.add({"name": "crossing", "strategy_name": "crossing", "symbol": "BTC-USDT", "timeframe": "1m"})
+
+
+async def newest_candles(client: Client) -> list:
+    """What all fields of LATEST say of one series, which is the same."""
+    data = await client.ask(LATEST)
+    [market], [bot] = data["markets"], data["bots"]["nodes"]
+    assert market["latestCandle"] == bot["latestCandle"] == data["latestCandle"]
+    assert market["lastTime"] == data["latestCandle"]["startTime"]
+    return data["latestCandle"]
+
+
+async def test_the_newest_candle_out_of_memory_is_that_of_the_database(db, feed, elsewhere):
+    writes = [
+        (db, minute(0)),
+        (db, minute(1, close="102.50", volume="1E+3", trade_count=None)),
+        (elsewhere, minute(1, close="103")),
+        (elsewhere, minute(2, close="0.000000010", low=0)),
+        (db, minute(0, close="7", low=1)),
+    ]
+    await a_bot(db)
+    async with Feed(db, hot_candles=0) as cold, Client(an_app(db, feed)) as client, Client(an_app(db, cold)) as other:
+        for writer, candle in writes:
+            await writer.market_data.upsert_candle(candle, force_update=True)
+            await until_hot(feed, db)
+            found = feed.windows.found
+            assert await newest_candles(client) == await newest_candles(other)
+            assert feed.windows.found == found + 3
+        assert cold.windows.found == 0
+
+
+async def test_a_newest_candle_in_memory_never_touches_the_table(db, logging_db, caplog):
+    await db.market_data.upsert_candles([minute(n) for n in range(MINUTES)])
+    await a_bot(db)
+    async with Feed(logging_db, hot_candles=KEPT) as feed, Client(an_app(logging_db, feed)) as client:
+        before = await newest_candles(client)
+        assert [text for text in caplog.messages if "market_data" in text]
+        await until_hot(feed, db)
+        caplog.clear()
+        after = await newest_candles(client)
+        with_rows = [text for text in caplog.messages if "market_data" in text]
+        caplog.clear()
+        alone = await client.ask(ALONE)
+        of_alone = selects(caplog)
+
+    assert after == before
+    assert alone["latestCandle"]["startTime"] == before["startTime"]
+    assert (with_rows, of_alone) == ([], [])
+
+
+async def test_who_wrote_reads_its_newest_candle(db, feed):
+    await until_hot(feed, db)
+    async with Client(an_app(db, feed)) as client:
+        seen = []
+        for number in range(30):
+            await db.market_data.upsert_candle(minute(number // 10, close=100 + number, high=1000), force_update=True)
+            seen.append((await client.ask(ALONE))["latestCandle"]["close"])
+
+    assert seen == [str(100 + number) for number in range(30)]
+
+
+async def test_a_newest_candle_is_asked_of_the_database_while_news_cannot_arrive(db, feed, elsewhere):
+    await db.market_data.upsert_candle(minute(0))
+    await until_hot(feed, db)
+
+    feed._lost.set()
+    assert feed.windows.newest(BTC_1M) is None
+    await elsewhere.market_data.upsert_candle(minute(1, close=102))
+
+    async with Client(an_app(db, feed)) as client:
+        assert (await client.ask(ALONE))["latestCandle"]["close"] == "102"
+    await until_hot(feed, db)
+    assert feed.windows.newest(BTC_1M).start_time == NOON + MINUTE
+
+
+async def test_a_window_is_silent_when_it_heard_of_a_write_without_its_rows(db, feed):
+    await db.market_data.upsert_candle(minute(0))
+    await until_hot(feed, db)
+    start = NOON + MINUTE
+
+    # A write of thousands is told so; they are still to be read.
+    hole = feed.topics.deliver(CandleNews(BTC_1M, 2, start, start, None))
+
+    assert hole == BTC_1M
+    assert feed.windows.newest(BTC_1M) is None
+    assert await feed.windows.pages([AskedPage.of(BTC_1M, last=1)]) == [None]
+    assert await feed.windows.changes(Position(BTC_1M, 1, None, NOON, db.epoch.current)) is None
+
+    feed.topics.deliver(CandleNews(BTC_1M, 2, start, start, [minute(1)]))
+    assert feed.windows.newest(BTC_1M).start_time == start
+
+
+async def test_a_market_never_shows_an_older_candle_than_its_span(db, feed):
+    await db.market_data.upsert_candle(minute(0))
+    await until_hot(feed, db)
+
+    assert feed.windows.newest(BTC_1M, 1).start_time == NOON
+    # The list of markets was read after a write of which no news has come yet.
+    assert feed.windows.newest(BTC_1M, 2) is None
+
+
+async def test_a_newest_candle_opens_no_window_but_keeps_one_open(db, feed, monkeypatch):
+    monkeypatch.setattr(windows, "MOST_SERIES", 1)
+    other = Series("okx", "OTHER", Timeframe("1m"))
+    await db.market_data.upsert_candles([minute(0), minute(0, other)])
+    await until_it_hears(feed)
+    assert feed.windows.newest(BTC_1M) is None
+    assert feed.topics.series() == {}
+
+    await until_hot(feed, db)
+    monkeypatch.setattr(windows, "AT_REST", 0.5)
+    feed.windows._windows[BTC_1M].asked_at -= 1.0
+    assert feed.windows.newest(BTC_1M) is not None
+
+    assert await feed.windows.pages([AskedPage.of(other, last=1)]) == [None]
+    assert set(feed.topics.series()) == {BTC_1M}

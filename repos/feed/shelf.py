@@ -10,7 +10,7 @@ from repos.candle_reader import AskedPage, CandlePage
 from repos.domain import Candle, Series
 from repos.events import Position
 from repos.feed.news import CandleNews
-from repos.stored import StoredCandles, Texts, decoded, micros, moment_of
+from repos.stored import StoredCandle, StoredCandles, Texts, decoded, micros, moment_of
 
 _MOST_PRINTS = 8
 """Selections whose texts are kept."""
@@ -83,6 +83,11 @@ class Shelf:
         """Where a reader of all of it stands."""
         newest = moment_of(self._starts[-1]) if self._starts else None
         return Position(self.series, self.revision, None, newest, self.epoch)
+
+    @property
+    def newest(self) -> StoredCandle | None:
+        """The newest candle; None unless one is here."""
+        return StoredCandle(self.series, self._rows[-1]) if self._rows else None
 
     def changes(self, position: Position) -> list[tuple[Candle, Position]] | None:
         """What was written after `position`, as MarketDataRepository.changes; None unless all of it is here."""

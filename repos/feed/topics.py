@@ -24,6 +24,8 @@ class Topic:
     """
 
     position: int | None = None
+    told: int = 0
+    """The last revision of a series that was heard of, its rows or not."""
     newest: datetime | None = None
     forming: Candle | None = None
     followers: dict[int, Deliver] = field(default_factory=dict)
@@ -70,6 +72,11 @@ class Topics:
     def get(self, key: Key) -> Topic | None:
         return self._topics.get(key)
 
+    def told(self, series: Series) -> int:
+        """The last revision of the series that was heard of since somebody follows it."""
+        topic = self._topics.get(series)
+        return 0 if topic is None else topic.told
+
     def series(self) -> dict[Series, Topic]:
         return {key: topic for key, topic in self._topics.items() if isinstance(key, Series)}
 
@@ -95,6 +102,7 @@ class Topics:
         self._left.clear()
         for topic in list(self._topics.values()):
             topic.position = topic.newest = topic.forming = None
+            topic.told = 0
             self._hand(topic, Expired())
 
     def deliver(self, news: News, *, read: bool = False) -> Key | None:
@@ -109,6 +117,7 @@ class Topics:
                 topic = self._topics.get(series)
                 if topic is None or (topic.position is not None and revision <= topic.position):
                     return None
+                topic.told = max(topic.told, revision)
                 if topic.position is None:
                     topic.position = revision - 1
                 if news.candles is None or (revision != topic.position + 1 and not read):

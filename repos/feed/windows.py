@@ -16,6 +16,7 @@ from repos.events import Position
 from repos.feed.news import CandleNews, News
 from repos.feed.shelf import Shelf
 from repos.feed.topics import Topics
+from repos.stored import StoredCandle
 
 T = TypeVar("T")
 
@@ -107,6 +108,15 @@ class Windows:
         changes = self._counted(None if shelf is None else shelf.changes(position))
         return None if shelf is None or changes is None else (changes, shelf.position)
 
+    def newest(self, series: Series, revision: int = 0) -> StoredCandle | None:
+        """The newest candle of the series, as it stood at `revision` or later; None when the database is to be asked.
+
+        It neither opens a window nor waits for one: a candle is not worth the reading of thousands.
+        """
+        window = self._window(series, wanted=False)
+        shelf = None if window is None else self._readable(window)
+        return self._counted(None if shelf is None or shelf.revision < revision else shelf.newest)
+
     def clear(self) -> None:
         """Forget all: the epoch is another."""
         for window in list(self._windows.values()):
@@ -149,10 +159,15 @@ class Windows:
             return None
         if window.shelf is None:
             await window.settled.wait()
+        return self._readable(window)
+
+    def _readable(self, window: Window) -> Shelf | None:
+        """Its shelf, unless more may have been written than it holds."""
         shelf = window.shelf
-        if shelf is None or shelf.revision < self._written.get(window.series, 0) or self._connection() is None:
+        if shelf is None or self._connection() is None:
             return None
-        return shelf
+        told = max(self._written.get(window.series, 0), self._topics.told(window.series))
+        return None if shelf.revision < told else shelf
 
     async def fill(self) -> None:
         """Fill windows that were opened, for ever.
