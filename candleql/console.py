@@ -16,6 +16,9 @@ DataDir = Annotated[
     Path | None,
     typer.Option(help="Folder of the embedded PostgreSQL; wins over DATABASE_URL. Default: the user's data folder."),
 ]
+Config = Annotated[
+    Path | None, typer.Option(help="What the collector follows. Default: okx_config.json, where there is one.")
+]
 
 
 def begin() -> Settings:

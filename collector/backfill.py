@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import reduce
+from functools import partial, reduce
 
+from collector.candles import numbers
 from collector.okx.bars import BARS
 from collector.okx.protocol import EXCHANGE
 from collector.okx.rest import OKXRest
@@ -19,11 +20,14 @@ async def backfill(
     since: datetime,
     until: datetime,
     on_progress: Callable[[datetime], None] = lambda _: None,
+    *,
+    mend: bool = False,
 ) -> int:
-    """Store the exchange's closed candles that lie in [since, until), the newest first; how many were new.
+    """Store the exchange's closed candles that lie in [since, until), the newest first; how many were written.
 
-    Stored candles stay. A candle in which nothing was traded is left out. A timeframe that OKX has no candles of is put
-    together from the longest that fit into it. `on_progress` hears how far back the work has come.
+    Stored candles stay, unless `mend` replaces those that differ from the exchange's. A candle in which nothing was
+    traded is left out. A timeframe that OKX has no candles of is put together from the longest that fit into it.
+    `on_progress` hears how far back the work has come.
 
     Raises:
         InvalidValue: No candles of OKX make up this timeframe.
@@ -36,17 +40,27 @@ async def backfill(
         start = timeframe.end(start)
     parts: dict[datetime, list[Candle]] = {}
     count = 0
+    store = partial(_store, db, mend)
     async for page in rest.candles(symbol, source, start=start, end=timeframe.floor(until)):
         for candle in reversed(page):
             if candle.volume:
                 parts.setdefault(timeframe.floor(candle.start_time), []).append(candle)
         # A page may begin inside a candle of ours: that one waits for the next page.
         whole = [parts.pop(key) for key in sorted(parts)[1:]]
-        count += len(await db.market_data.upsert_candles([_joined(timeframe, some) for some in whole]))
+        count += await store([_joined(timeframe, some) for some in whole])
         if page:
             on_progress(page[0].start_time)
-    rest_of = [_joined(timeframe, some) for some in parts.values()]
-    return count + len(await db.market_data.upsert_candles(rest_of))
+    return count + await store([_joined(timeframe, some) for some in parts.values()])
+
+
+async def _store(db: DatabaseOperations, mend: bool, candles: list[Candle]) -> int:
+    if mend and candles:
+        exchange, symbol, timeframe = candles[0].series
+        starts = [candle.start_time for candle in candles]
+        stored = await db.market_data.get_candles(symbol, timeframe, min(starts), timeframe.end(max(starts)), exchange)
+        known = {candle.start_time: numbers(candle) for candle in stored}
+        candles = [candle for candle in candles if known.get(candle.start_time) != numbers(candle)]
+    return len(await db.market_data.upsert_candles(candles, mend))
 
 
 def _source(timeframe: Timeframe) -> Timeframe:

@@ -5,6 +5,7 @@ timestamp, so time alone does not order them.
 """
 
 from datetime import datetime
+from decimal import Decimal
 
 from collector.ids import Runs
 from repos.domain import EXACT, Candle, Origin, Series, Trade
@@ -142,3 +143,8 @@ class Bucket:
         prices = (fold.open, fold.high, fold.low, fold.close)
         bounds = (self.start, self.end)
         return Candle(*self.series, *prices, fold.volume, fold.count, *bounds, Origin.TRADES, is_final)
+
+
+def numbers(candle: Candle) -> tuple[Decimal, ...]:
+    """What two candles of the same time agree in, or not: open, high, low, close and volume."""
+    return candle.open, candle.high, candle.low, candle.close, candle.volume

@@ -9,12 +9,17 @@ Known, and told apart by their content:
 - a dialogue: `> ` sent, `< ` received, `= ` received and going on over the next lines; or a REST request as method,
   path and whether it is signed, a line each, and the reply as a document;
 - the exchange's archive of candles, CSV.
+
+Each may be compressed with gzip.
 """
 
+import gzip
 import re
+import zlib
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import msgspec
@@ -59,16 +64,69 @@ _WITH_JSON = {
 }
 _REQUESTED = re.compile(r"GET|POST|true|false|/api/\S*")
 _ARCHIVE = "instrument_name,open,high,low,close,vol,vol_ccy,vol_quote,open_time,confirm"
+_GZIP = b"\x1f\x8b"
+_TELLING = frozenset({"REST reply", "archive candle", "archive header", "connection", "sent request"})
+"""Kinds of lines that only recordings have."""
+ENDS = "the compressed data end here"
 _FRAME = ('{"arg":', '{"event":')
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _UNREADABLE = (msgspec.DecodeError, RecursionError)
 _decode = msgspec.json.Decoder().decode
 
 
+class NoRecording(Exception):
+    """A file that holds nothing that an exchange sent, or can't be read."""
+
+
+def check(path: Path) -> None:
+    """Read `path` up to the first line that belongs to a recording.
+
+    Raises:
+        NoRecording: There is none.
+    """
+    if not path.exists():
+        raise NoRecording(f"{path}: no such file")
+    if path.is_dir():
+        raise NoRecording(f"{path}: it is a folder, and no recording")
+    try:
+        for item, _, _ in read(path):
+            if isinstance(item, Frame) and not _names_nothing(item.text):
+                return
+            if isinstance(item, Other) and item.kind in _TELLING:
+                return
+    except OSError as error:
+        raise NoRecording(f"{path}: {error.strerror or error}") from error
+    raise NoRecording(f"{path}: no recording: no line of it is a frame, a reply or an archived candle")
+
+
+def read(path: Path) -> Iterator[tuple[Item, int, int]]:
+    """Every item of the recording, with the lines and the bytes of the file read by then.
+
+    Compressed data that is cut off or damaged ends with a Broken, after all that came before.
+
+    Raises:
+        OSError: The file can't be opened or read.
+    """
+    with path.open("rb") as file:
+        is_compressed = file.read(len(_GZIP)) == _GZIP
+        file.seek(0)
+        capture = Capture(gzip.GzipFile(fileobj=file) if is_compressed else file)
+        try:
+            for item in capture:
+                yield item, capture.lines, file.tell()
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            yield Broken(capture.lines + 1, f"{ENDS}: {error}", ""), capture.lines, file.tell()
+
+
+def _names_nothing(text: str) -> bool:
+    """Whether a frame is an object that no exchange sent."""
+    return text != "pong" and not any(name in text for name in ('"arg"', '"event"'))
+
+
 class Capture:
     """Everything in `file` from where it stands, in order: every line is an item, or part of a document that is one."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO | gzip.GzipFile) -> None:
         self.lines = 0
         """Read so far."""
         self._file = file

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 import structlog
 
-from collector.captures import Broken, Capture, Frame, Item
+from collector.captures import ENDS, Broken, Frame, read
 from collector.okx.protocol import Event, Ignored, Malformed, Points, Trades, parse_frame
 from collector.pipeline import ANNOUNCE_EVERY, Pipeline
 from repos.domain import MarketDataPoint, Timeframe, TradeRecord
+from repos.errors import DataRefused
 from repos.operations import DatabaseOperations
+from repos.refused import store_rest
 
 _BATCH = 1_000
 """Lines, or trades, that go into the database together at full speed."""
@@ -39,7 +41,11 @@ class Unreadable(NamedTuple):
 
 @dataclass(slots=True)
 class ReplayReport:
-    """What a replay found and did. `others` counts frames without trades, and lines that are no frame, by kind."""
+    """What a replay found and did. `others` counts frames without trades, and lines that are no frame, by kind.
+
+    `malformed_count` counts lines and frames that can't be read, `refused` trades that could be and yet are not stored:
+    those of the future, and what the database does not take.
+    """
 
     lines: int = 0
     frames: int = 0
@@ -48,9 +54,14 @@ class ReplayReport:
     points_stored: int = 0
     candles_written: int = 0
     malformed_count: int = 0
+    refused: int = 0
     malformed: list[Unreadable] = field(default_factory=list)
     """The first thousand; the log has them all, with their text."""
     others: Counter[str] = field(default_factory=Counter)
+    cut_off: list[Unreadable] = field(default_factory=list)
+    """Where the data of a compressed file end too early; what came before is stored."""
+    spans: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
+    """By symbol, when its first and its last trade happened. The candles that hold these lack what was not recorded."""
 
 
 async def replay(
@@ -89,6 +100,7 @@ async def replay(
         done += path.stat().st_size
     await pipeline.finish()
     playing.report.candles_written = pipeline.candles_written
+    playing.report.refused += pipeline.malformed
     return playing.report
 
 
@@ -117,8 +129,8 @@ class _Replay:
         begun: tuple[datetime, float] | None = None
         waiting = position = 0
         report, lines = self.report, self.report.lines
-        for item, read, position in _read(path):
-            report.lines = lines + read
+        for item, done, position in read(path):
+            report.lines = lines + done
             if isinstance(item, Frame):
                 if self._speed is not None and item.received_at is not None:
                     begun = begun or (item.received_at, self._clock())
@@ -127,7 +139,10 @@ class _Replay:
                 for event in parse_frame(item.text):
                     self._take(path, item.line, event)
             elif isinstance(item, Broken):
-                self._malformed(Unreadable(path, item.line, item.reason), item.text)
+                what = Unreadable(path, item.line, item.reason)
+                self._malformed(what, item.text)
+                if item.reason.startswith(ENDS):
+                    report.cut_off.append(what)
             else:
                 report.others[item.kind] += 1
             waiting += 1
@@ -143,6 +158,9 @@ class _Replay:
             case Trades(_, records):
                 self.report.trades_seen += len(records)
                 self._records += records
+                for trade, _ in records:
+                    first, last = self.report.spans.get(trade.symbol, (trade.timestamp, trade.timestamp))
+                    self.report.spans[trade.symbol] = min(first, trade.timestamp), max(last, trade.timestamp)
             case Malformed(reason, text):
                 self._malformed(Unreadable(path, line, reason), text)
             case Points(arg, points):
@@ -165,9 +183,16 @@ class _Replay:
             self.report.trades_stored += len(await self._pipeline.add(self._records))
             self._records = []
         if self._points:
-            self.report.points_stored += await self._db.raw_trades.insert_points(self._points)
+            await store_rest(self._points, self._store_points, self._refused)
             self._points = []
         await asyncio.sleep(0)
+
+    async def _store_points(self, points: Sequence[MarketDataPoint]) -> None:
+        self.report.points_stored += await self._db.raw_trades.insert_points(points)
+
+    def _refused(self, point: MarketDataPoint, error: DataRefused) -> None:
+        log.warning("Malformed object, the database refuses it", reason=str(error), text=repr(point.data)[:_LOGGED])
+        self.report.refused += 1
 
     async def _wait(self, begun: tuple[datetime, float], moment: datetime, speed: float) -> None:
         start, at = begun
@@ -180,11 +205,3 @@ class _Replay:
             await self._flush()
             await self._pipeline.tick(now)
             await self._sleep(min(left, ANNOUNCE_EVERY))
-
-
-def _read(path: Path) -> Iterator[tuple[Item, int, int]]:
-    """Every item of the recording, with the lines and the bytes read by then."""
-    with path.open("rb") as file:
-        capture = Capture(file)
-        for item in capture:
-            yield item, capture.lines, file.tell()

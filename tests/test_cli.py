@@ -1,5 +1,6 @@
 """The commands as a user types them: real processes, a real database, real sockets."""
 
+import gzip
 import json
 import logging
 import os
@@ -244,6 +245,75 @@ def test_a_server_knows_what_a_collector_beside_it_follows(folder):
     assert during == {"markets": both, "health": {"feeds": [{"symbol": "BTC-USDT", "connected": False}]}}
     assert (code, after) == (0, none)
     assert alone["markets"] == both
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"Dear Sir,\n\nnothing of this was recorded.\n" * 2_000, id="a text"),
+        pytest.param(b'{"name": "candleql", "exchange": "okx"}\n', id="JSON of something else"),
+        pytest.param(bytes(range(256)) * 1_000, id="binary"),
+        pytest.param(b"", id="empty"),
+        pytest.param(b"\n\n", id="blank"),
+        pytest.param(gzip.compress(b"Dear Sir,\n"), id="a text, compressed"),
+        pytest.param(gzip.compress(b"Dear Sir,\n")[:-9], id="cut off before anything"),
+        pytest.param(None, id="a folder"),
+    ],
+)
+def test_a_file_that_is_no_recording_is_refused_before_anything_is_stored(in_process, tmp_path, content):
+    other = tmp_path / "other"
+    if content is None:
+        other.mkdir()
+    else:
+        other.write_bytes(content)
+
+    code, err = in_process("replay", str(CAPTURES / "session.ws.1.0"), str(other))
+
+    assert (code, err.count("\n")) == (2, 1), err
+    assert err.startswith(f"candleql: {other}: ")
+    assert "no recording" in err
+
+
+@pytest.mark.parametrize("broken", ["cut off", "damaged"])
+def test_a_compressed_recording_that_breaks_midway_keeps_what_came_before(folder, broken):
+    session = (CAPTURES / "session.ws.1.0").read_bytes() * 400
+    data = bytearray(gzip.compress(session))
+    if broken == "cut off":
+        del data[len(data) // 2 :]
+    else:
+        data[len(data) // 2 :] = b"?" * 1_000
+    (folder / "session.gz").write_bytes(data)
+
+    first = run(folder, "replay", "session.gz", "--data-dir", "data")
+    whole = run(folder, "replay", str(CAPTURES / "session.ws.1.0"), "--data-dir", "data")
+
+    assert first.returncode == 2
+    assert first.stderr.splitlines()[-1].startswith("candleql: session.gz:")
+    assert first.stderr.endswith("; what came before is stored\n")
+    assert "0 new" in whole.stdout
+
+
+def test_a_replay_says_what_it_did_not_use_and_which_candles_are_partial(folder):
+    archive = "instrument_name,open,high,low,close,vol,vol_ccy,vol_quote,open_time,confirm"
+    (folder / "candles.csv").write_text(f"{archive}\n" + "A-B,1,2,0.5,1,7,3,3,1763913600000,1\n" * 3)
+    (folder / "rest").write_text('{"code":"0","msg":"","data":[]}\n' * 2)
+    future = '{"instId":"A-B","tradeId":"7","px":"1","sz":"1","side":"buy","ts":"9000000000000"}'
+    (folder / "future").write_text(f'{{"arg":{{"channel":"trades","instId":"A-B"}},"data":[{future}]}}\n')
+    told = run(
+        folder, "replay", "candles.csv", "rest", "future", str(CAPTURES / "session.ws.1.0"),
+        "--data-dir", "data", "--timeframes", "1m,1h",
+    )  # fmt: skip
+
+    assert told.returncode == 0, told.stderr
+    lines = told.stdout.splitlines()
+    assert "Not used:" in lines
+    assert "         3  archive candle" in lines
+    assert "         2  REST reply" in lines
+    assert "4 lines could not be read; the log has their text" in lines
+    assert "1 trades or objects were refused as malformed; the log has their text" in lines
+    (pear,) = (line for line in lines if line.startswith("PEAR-USDT: trades from "))
+    assert "To mend them: candleql backfill PEAR-USDT -t 1m,1h --since " in pear
+    assert pear.endswith(":00:00 --mend")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 import stamina
 
 from collector.backfill import backfill
+from collector.candles import numbers
 from collector.okx import repair as repair_module
 from collector.okx.pace import Pace
 from collector.okx.repair import Repair
@@ -136,3 +137,20 @@ async def test_backfilled_candles_are_those_that_happened(db, timeframe):
     assert (count, again) == (len(ours), 0)
     assert heard == sorted(heard, reverse=True)
     assert heard[-1] >= start
+
+
+async def test_partial_candles_of_a_recording_are_mended_and_whole_ones_stay(db):
+    start = an_hour()
+    async with Simulator(seed=5) as exchange, OKXRest(exchange.rest_url, pace=Pace()) as rest:
+        trades = happened(exchange, start + timedelta(seconds=90), start + timedelta(seconds=330))
+        await db.market_data.upsert_candles(plain(trades, "1m"))
+        stayed = await backfill(db, rest, BTC, Timeframe("1m"), start, start + timedelta(minutes=10))
+        written = await backfill(db, rest, BTC, Timeframe("1m"), start, start + timedelta(minutes=10), mend=True)
+        again = await backfill(db, rest, BTC, Timeframe("1m"), start, start + timedelta(minutes=10), mend=True)
+
+    candles = await db.market_data.get_candles(BTC, "1m", start, start + timedelta(minutes=10))
+    ours = plain(happened(exchange, start, start + timedelta(minutes=10)), "1m")
+    assert list(map(numbers, candles)) == list(map(numbers, ours))
+    whole = [candle for candle in candles if candle.origin is Origin.TRADES]
+    assert [candle.start_time for candle in whole] == [start + timedelta(minutes=n) for n in (2, 3, 4)]
+    assert (stayed, written, again) == (len(ours) - 5, 2, 0)

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 import structlog
 
+from collector.candles import numbers
 from collector.okx.bars import bar_of
 from collector.okx.protocol import EXCHANGE
 from collector.okx.repair import Repair
@@ -144,15 +144,11 @@ def _agree(ours: Candle | None, theirs: Candle) -> bool:
     """
     if ours is None:
         return not theirs.volume
-    return ours.origin is not Origin.TRADES or _numbers(ours) == _numbers(theirs)
-
-
-def _numbers(candle: Candle) -> tuple[Decimal, ...]:
-    return candle.open, candle.high, candle.low, candle.close, candle.volume
+    return ours.origin is not Origin.TRADES or numbers(ours) == numbers(theirs)
 
 
 def _shown(candle: Candle | None) -> str:
     """A candle as a line of the log: its start, then open, high, low, close and volume."""
     if candle is None:
         return "none"
-    return " ".join([candle.start_time.isoformat(), *(format(number, "f") for number in _numbers(candle))])
+    return " ".join([candle.start_time.isoformat(), *(format(number, "f") for number in numbers(candle))])
