@@ -66,7 +66,9 @@ async def main(url: str, symbol: str, timeframe: str) -> None:
                     after = event["cursor"]  # from here it goes on, whatever happens to the connection
                     if event["gap"]:
                         print(f"GAP       trades are missing from {event['gap']['start']} to {event['gap']['end']}")
-                    elif event["kind"] != "FORMING":
+                    elif event["kind"] == "NOT_COLLECTED":
+                        print("NOTHING   is stored, and nobody collects it: start “candleql collect”")
+                    elif event["candle"] and event["kind"] != "FORMING":
                         show(event["kind"], event["candle"])
         except TransportQueryError as refused:
             if [error.get("extensions", {}).get("code") for error in refused.errors or []] != ["CURSOR_EXPIRED"]:

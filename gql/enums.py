@@ -35,6 +35,10 @@ ENUMS = [
         CLOSED="A stored candle, newer than any before.",
         CORRECTED="An older stored candle, new or changed.",
         GAP="Trades of this range are missing, and so may be its candles; they could not be recovered yet.",
+        NOT_COLLECTED=(
+            "Nobody collects this series, in any process, and nothing is stored of it: no candle will come until a "
+            "collector follows it, or a client writes one. Told to begin with; health shows the collectors."
+        ),
     ),
     _shown(
         Side,

@@ -22,6 +22,7 @@ from gql.operations import answered, events, failure
 from gql.request import Request
 from gql.results import has_data, printed
 from gql.selection import Selection, followed
+from repos.domain import InvalidValue
 from repos.errors import CursorExpired, MailboxOverflow
 from repos.feed.reading import Reading
 
@@ -232,9 +233,9 @@ class Conversation:
         except Refused as refused:
             self._operations.pop(name, None)
             await self._send_errors(name, refused.errors)
-        except CursorExpired as expired:
+        except (CursorExpired, InvalidValue) as error:
             self._operations.pop(name, None)
-            await self._send_errors(name, presentable([GraphQLError(str(expired), original_error=expired)]))
+            await self._send_errors(name, presentable([GraphQLError(str(error), original_error=error)]))
         except MailboxOverflow:
             await self._close(WS_1013_TRY_AGAIN_LATER, "Too slow; resume from the last cursor")
         except WebSocketDisconnect:

@@ -18,6 +18,10 @@ from repos import events
 from repos.domain import Series, label
 from repos.feed.reading import Reading
 
+SILENCE = (
+    "A symbol that is no known instrument, that nobody collects and of which nothing is stored is BAD_USER_INPUT; "
+    "otherwise, to begin with, an empty"
+)
 Resume = Annotated[
     str | None,
     strawberry.argument(
@@ -44,7 +48,8 @@ class Subscription:
             "Every gap in the symbol's trades that could not be recovered is told once as GAP: those that are open "
             "after the snapshot, or after what was written since `after`, whatever their age, and a new one when it "
             "is found. So a client that comes back forgets the gaps it knew: those still open are told again. Candles "
-            "of a gap that is recovered come as CLOSED or CORRECTED."
+            "of a gap that is recovered come as CLOSED or CORRECTED. "
+            f"{SILENCE} series that nobody collects is told as NOT_COLLECTED."
         ),
     )
     def candles(
@@ -66,7 +71,8 @@ class Subscription:
         graphql_type=AsyncGenerator[types.CandleEvent, None],
         description=(
             "A watch list: up to 200 series on one subscription, the newest state of each. No GAP is told. It ends "
-            "with CURSOR_EXPIRED as `candles` does."
+            "with CURSOR_EXPIRED as `candles` does. "
+            f"{SILENCE} series that nobody collects is told as NOT_COLLECTED."
         ),
     )
     def watch_candles(
@@ -86,7 +92,8 @@ class Subscription:
         description=(
             "The tape, in batches, oldest first; with `after`, every trade since. Gaps are told as by `candles`: each "
             "that is open once, then new ones. Trades of a gap that is recovered come like any others. A cursor "
-            "expires as one of `candles`, and a subscription ends as such a one does."
+            "expires as one of `candles`, and a subscription ends as such a one does. "
+            f"{SILENCE} tape that nobody collects is told with isCollected: false."
         ),
     )
     def trades(

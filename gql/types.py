@@ -55,6 +55,17 @@ def _candle_event_cursor(root: strawberry.Parent[events.CandleEvent]) -> str:
     return live_cursor(root.position)
 
 
+def _candle_event_series(root: strawberry.Parent[events.CandleEvent]) -> domain.Series:
+    return root.position.series
+
+
+@strawberry.type(description="What names a series.")
+class SeriesKey:
+    exchange: str = shown(EXCHANGE)
+    symbol: str = shown(SYMBOL)
+    timeframe: Timeframe = shown(TIMEFRAME)
+
+
 @strawberry.type(description="What happened to a series.")
 class CandleEvent:
     kind: CandleEventKind = shown("What is told.")
@@ -65,7 +76,10 @@ class CandleEvent:
             "SNAPSHOT and FORMING carry that of the last write sent."
         ),
     )
-    candle: Candle | None = shown("null for GAP.")
+    series = strawberry.field(
+        graphql_type=SeriesKey, resolver=_candle_event_series, description="The series that it tells of."
+    )
+    candle: Candle | None = shown("null for GAP and NOT_COLLECTED.")
     gap: TimeRange | None = shown(
         "Set for GAP: candles in this range are missing and could not be recovered yet. "
         "It is told in whole candles. A candle in it that is stored all the same is the exchange's own."
@@ -144,6 +158,11 @@ class TradesEvent:
     trades: list[Trade] = shown("Oldest first.")
     gap: TimeRange | None = shown(
         "Trades in this range are missing and could not be recovered yet. Such an event has no trades."
+    )
+    is_collected: bool = shown(
+        "false in the first event of a symbol whose trades nobody collects, in any process, and of which none is "
+        "stored: none will come until a collector follows it. Such an event has no trades; health shows the "
+        "collectors. true in any other."
     )
 
 

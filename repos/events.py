@@ -43,10 +43,12 @@ class CandleEventKind(Enum):
     CLOSED = "closed"
     CORRECTED = "corrected"
     GAP = "gap"
+    NOT_COLLECTED = "not_collected"
 
 
 class CandleEvent(NamedTuple):
-    """`candle` is None for GAP alone, `gap` is set for GAP alone. Reading on from `position` loses nothing."""
+    """`candle` is None for GAP and NOT_COLLECTED, `gap` is set for GAP alone. Reading on from `position` loses
+    nothing."""
 
     kind: CandleEventKind
     position: Position
@@ -62,6 +64,8 @@ class TradesEvent(NamedTuple):
     position: TapePosition
     trades: list[Trade]
     gap: TimeRange | None = None
+    is_collected: bool = True
+    """False alone in the first event of a tape that nobody collects and of which nothing is stored."""
 
 
 class BotEventKind(Enum):

@@ -9,6 +9,7 @@ from repos import keyset
 from repos.base import BaseRepository
 from repos.domain import Instrument, Page
 from repos.tables import instruments as t
+from repos.tables import series, tapes
 
 _KEY = (t.c.exchange, t.c.symbol)
 _VALUES = (t.c.tick_size, t.c.lot_size, t.c.contract_value, t.c.state)
@@ -73,6 +74,27 @@ class InstrumentRepository(BaseRepository):
         query = sa.select(sa.func.count()).select_from(t).where(*_found(exchange, search))
         async with self._transaction(f"counting instruments of {exchange}") as connection:
             return int((await connection.execute(query)).scalar_one())
+
+    async def unknown(self, keys: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of these keys (exchange, symbol) that are no instrument and of which neither candles nor trades are
+        stored. None, while no instrument at all is known: then nobody can tell.
+
+        Raises:
+            DatabaseOperationError: The database failed.
+        """
+        known = sa.union_all(
+            sa.select(*_KEY).where(sa.tuple_(*_KEY).in_(keys)),
+            sa.select(series.c.exchange, series.c.symbol).where(
+                sa.tuple_(series.c.exchange, series.c.symbol).in_(keys), series.c.revision > 0
+            ),
+            sa.select(tapes.c.exchange, tapes.c.symbol).where(
+                sa.tuple_(tapes.c.exchange, tapes.c.symbol).in_(keys), tapes.c.last_id > 0
+            ),
+        )
+        async with self._transaction(f"looking for {len(keys)} instruments") as connection:
+            if not (await connection.execute(sa.select(sa.exists().select_from(t)))).scalar_one():
+                return set()
+            return set(keys) - {(row.exchange, row.symbol) for row in await connection.execute(known)}
 
     async def get_many(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Instrument]:
         """The instruments of these keys (exchange, symbol) that are known.

@@ -11,6 +11,8 @@ from repos.events import CollectorReport, Followed
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+A_COLLECTOR = "a collector"
+"""The name of the one beside the feed of a test."""
 BTC_1M = Series("okx", "BTC-USDT", Timeframe("1m"))
 
 

@@ -20,6 +20,7 @@ from repos.feed.hub import Feed
 from repos.migrations.upgrade import migrate
 from repos.operations import DatabaseOperations
 from repos.tables import metadata
+from tests.builders import A_COLLECTOR, BTC_1M, a_report
 
 # A busy machine takes its time, and a server that ends later than its test would be left behind.
 embedded.STOPS_WITHIN = 30.0
@@ -105,8 +106,9 @@ def selects(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @pytest.fixture
 async def feed(db: DatabaseOperations) -> AsyncIterator[Feed]:
-    """A feed that hears news: what is published from here on is not lost."""
+    """A feed that hears news: what is published from here on is not lost. A collector beside it follows a little."""
     async with Feed(db) as feed:
+        feed.collectors.keep(A_COLLECTOR, a_report(BTC_1M, BTC_1M._replace(symbol="ETH-USDT")))
         async with asyncio.timeout(10):
             while not feed.connected:
                 await asyncio.sleep(0)

@@ -19,7 +19,7 @@ from gql.guests import Guests
 from gql.limits import Limits
 from gql.listening import HTTPConnection
 from gql.proxies import Proxies
-from tests.builders import BTC_1M, a_report
+from tests.builders import A_COLLECTOR, BTC_1M, a_report
 
 WAIT = 30.0
 """Seconds after which a test gives up on a message."""
@@ -27,7 +27,7 @@ WAIT = 30.0
 
 def an_app(db, feed, collected=(BTC_1M,), bot_heartbeat_timeout=timedelta(seconds=60), **more):
     """Beside a collector that follows `collected`."""
-    feed.collectors.keep("a collector", a_report(*collected))
+    feed.collectors.keep(A_COLLECTOR, a_report(*collected))
     return create_app(db, feed, bot_heartbeat_timeout=bot_heartbeat_timeout, **more)
 
 

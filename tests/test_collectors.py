@@ -12,7 +12,7 @@ from repos.feed.collectors import REPORTED, Collectors
 from repos.feed.hub import Feed
 from repos.feed.news import PIECE_BYTES, CollectorNews, Decoder, Tape, encode
 from repos.operations import DatabaseOperations
-from tests.builders import BTC_1M, NOON, a_report
+from tests.builders import A_COLLECTOR, BTC_1M, NOON, a_report
 from tests.gql_server import Client, an_app
 
 pytestmark = pytest.mark.anyio
@@ -54,6 +54,13 @@ def test_a_report_of_many_symbols_fits_into_payloads_and_back():
     assert len(pieces) > 1
     assert max(len(piece.encode()) for piece in pieces) <= PIECE_BYTES
     assert decoded == [*[None] * (len(pieces) - 1), news]
+
+
+@pytest.fixture
+def feed(feed: Feed) -> Feed:
+    """Without a collector beside it."""
+    feed.collectors.keep(A_COLLECTOR, None)
+    return feed
 
 
 async def test_who_listens_hears_what_a_collector_of_another_process_follows(feed, database_url):

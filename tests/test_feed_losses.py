@@ -14,7 +14,7 @@ from repos.feed.news import (
     Tape,
 )
 from repos.operations import DatabaseOperations
-from tests.builders import BTC_1M, a_record
+from tests.builders import A_COLLECTOR, BTC_1M, a_record, a_report
 from tests.test_feed import following, forming, has_read, minute, take, told
 
 pytestmark = pytest.mark.anyio
@@ -145,6 +145,7 @@ def late(database_url) -> DatabaseOperations:
 
 async def test_who_subscribes_before_anything_can_be_heard_gets_the_forming_candle_too(db, late):
     async with late, Feed(late) as feed:
+        feed.collectors.keep(A_COLLECTOR, a_report(BTC_1M))
         with feed.answer(lambda series: forming(4) if series == BTC_1M else None):
             async with aclosing(feed.candles(BTC_1M, None, 1)) as events:
                 seen = await take(events, 1)
@@ -153,8 +154,10 @@ async def test_who_subscribes_before_anything_can_be_heard_gets_the_forming_cand
 
 
 async def test_the_feed_waits_for_a_database_that_comes_later(db, late):
-    async with late, Feed(late) as feed, following(feed) as events:
-        await db.market_data.upsert_candle(minute(0))
-        seen = await take(events, 1)
+    async with late, Feed(late) as feed:
+        feed.collectors.keep(A_COLLECTOR, a_report(BTC_1M))
+        async with following(feed) as events:
+            await db.market_data.upsert_candle(minute(0))
+            seen = await take(events, 1)
 
     assert [told(event) for event in seen] == [("CLOSED", 0)]

@@ -9,7 +9,7 @@ from websockets.asyncio.client import connect
 from repos.domain import Gap
 from repos.events import CollectorReport, FeedHealth
 from repos.feed.news import CollectorNews, FormingNews
-from tests.builders import MINUTE, NOON, a_candle, a_record
+from tests.builders import A_COLLECTOR, BTC_1M, MINUTE, NOON, a_candle, a_record, a_report
 from tests.gql_server import WAIT, Client, an_app, graphql_ws, running
 
 pytestmark = pytest.mark.anyio
@@ -119,7 +119,8 @@ async def test_a_candle_of_another_process_arrives(socket, feed, database_url):
     assert told(event) == ("CLOSED", "12:00", "123.45", True)
 
 
-async def test_a_watch_list_brings_each_series_in_its_newest_state(socket, db):
+async def test_a_watch_list_brings_each_series_in_its_newest_state(socket, db, feed):
+    feed.collectors.keep(A_COLLECTOR, a_report(BTC_1M._replace(symbol="SOL-USDT")))
     await db.market_data.upsert_candles([a_candle(), a_candle(symbol="ETH-USDT", close=50)])
 
     await socket.subscribe(

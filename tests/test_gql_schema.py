@@ -16,9 +16,10 @@ def test_the_schema_keeps_the_contract():
     contract, ours = build_schema(CONTRACT.read_text()), build_schema(print_schema())
 
     assert find_breaking_changes(contract, ours) == []
-    # An argument beside the deprecated botId, which the contract of the trust part asks for.
+    # What the contract of the trust part asks for: no silence, and an argument beside the deprecated botId.
     assert [change.description for change in find_dangerous_changes(contract, ours)] == [
-        "An optional argument Mutation.recordHeartbeat(id:) was added."
+        "Enum value CandleEventKind.NOT_COLLECTED was added.",
+        "An optional argument Mutation.recordHeartbeat(id:) was added.",
     ]
 
 

@@ -1,12 +1,15 @@
 """Raw exchange data in a real database: every trade once, whole, and in an order that readers can follow."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 
 import asyncpg
 import orjson
 import pytest
+import sqlalchemy as sa
 
 from repos.domain import DataType, InvalidValue, MarketDataPoint, TradeRecord
 from repos.errors import DatabaseOperationError
@@ -313,3 +316,20 @@ async def test_a_wrong_range_or_limit_is_refused(db):
         await db.raw_trades.get_raw_trades("BTC-USDT", "trade", NOON + SECOND, NOON)
     with pytest.raises(InvalidValue, match="limit: -1 is negative"):
         await db.raw_trades.get_raw_trades("BTC-USDT", "trade", NOON, NOON + SECOND, limit=-1)
+
+
+async def test_rows_that_were_stored_in_another_case_come_back_as_the_changelog_says(db):
+    await db.raw_trades.insert_raw_websocket_data("okx", "BTC-USDT", "trade", {"px": "1"}, NOON)
+    async with db.engine.begin() as connection:
+        await connection.execute(sa.text("UPDATE raw_trades SET data_type = 'TRADE'"))
+    span = NOON, NOON + timedelta(minutes=1)
+    lost = await db.raw_trades.get_raw_trades("BTC-USDT", "TRADE", *span)
+
+    changelog = " ".join((Path(__file__).parent.parent / "CHANGELOG.md").read_text().split())
+    told = re.search(r"`(UPDATE raw_trades SET [^`]*)`", changelog)
+    assert told
+    async with db.engine.begin() as connection:
+        await connection.execute(sa.text(told[1]))
+
+    assert lost == []
+    assert [row.data_type for row in await db.raw_trades.get_raw_trades("BTC-USDT", "TRADE", *span)] == ["trade"]

@@ -68,6 +68,7 @@ async function follow(): Promise<void> {
     const { kind, cursor, candle, gap } = data.candles
     variables.after = cursor
     if (gap) console.log('GAP'.padEnd(9), 'trades are missing from', gap.start, 'to', gap.end)
+    else if (kind === 'NOT_COLLECTED') console.log('NOTHING'.padEnd(9), 'is stored, and nobody collects it')
     else if (candle && kind !== 'FORMING') show(kind, candle)
   }
 }

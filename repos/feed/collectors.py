@@ -86,6 +86,10 @@ class Collectors:
             key in (heard.series if isinstance(key, Series) else heard.tapes) for heard in self._alive().values()
         )
 
+    def symbols(self) -> set[tuple[str, str]]:
+        """Exchange and symbol of all that anybody collects, whatever of it."""
+        return {(f.exchange, f.symbol) for heard in self._alive().values() for f in heard.report.followed}
+
     async def known(self, wanted: Callable[[], bool], patience: float) -> bool:
         """`wanted()`, as soon as it is so, or when those that were asked have had `patience` seconds to answer."""
         now = self._clock()

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from repos.candle_reader import AskedPage
-from repos.domain import EPOCH, Candle, Series
+from repos.domain import EPOCH, Candle, InvalidValue, Series, shown
 from repos.errors import CursorExpired
 from repos.events import (
     BotEvent,
@@ -25,7 +26,10 @@ from repos.feed.receiver import TICK, Receiver
 from repos.feed.topics import BOTS, HEALTH
 
 ANSWER_WITHIN = 1.0
-"""Seconds that a client waits for the answers of collectors, which were asked when this process began."""
+"""Seconds that a query waits for the answers of collectors, which were asked when this process began."""
+CERTAIN_WITHIN = 3.0
+"""The same of a subscription that would begin with saying that nobody collects."""
+K = TypeVar("K", Series, Tape)
 READ_ROWS = 1_000
 """Rows read at a time by a subscriber that resumes."""
 
@@ -69,6 +73,8 @@ class Feed(Receiver):
                 # What a client knows is as it says; where its reader stands is as the table says.
                 reached = table if reached.revision <= table.revision else reached._replace(newest=newest)
             self.topics.reached(series, table.revision, table.epoch)
+            if not table.revision and await self._uncollected([series]):
+                yield reached, CandleEvent(CandleEventKind.NOT_COLLECTED, reached)
             yield reached, None
 
         return Reading(self.topics, series, candle_events, past=past)
@@ -100,6 +106,9 @@ class Feed(Receiver):
                 topic = self.topics.get(key)
                 if topic is not None and topic.forming is not None:
                     mailbox.note(key, (topic.forming, None))
+            empty = [key for key, position in states.items() if not position.revision]
+            for key in await self._uncollected(empty, "series[{}].symbol", wanted):
+                yield CandleEvent(CandleEventKind.NOT_COLLECTED, states[key])
             while True:
                 candle, revision = await mailbox.get()
                 reached = states[candle.series]
@@ -132,9 +141,34 @@ class Feed(Receiver):
                     reached = TapePosition(found[-1][0], epoch)
                     yield reached, TradesEvent(exchange, symbol, reached, [trade for _, trade in found])
             self.topics.reached(tape, last, epoch)
+            if not last and await self._uncollected([tape]):
+                yield reached, TradesEvent(exchange, symbol, reached, [], is_collected=False)
             yield reached, None
 
         return Reading(self.topics, tape, trades_events, past=past)
+
+    async def _uncollected(self, empty: Sequence[K], name: str = "symbol", given: Sequence[K] | None = None) -> list[K]:
+        """Those of `empty`, of which nothing is stored, that nobody collects.
+
+        Raises:
+            InvalidValue: One of these is of a symbol that nobody knows; `name` is the argument that it came in, with
+                its place in `given`.
+            DatabaseOperationError: The database failed.
+        """
+        collectors = self.collectors
+        if await collectors.known(lambda: all(map(collectors.follow, empty)), CERTAIN_WITHIN):
+            return []
+        silent = [key for key in empty if not collectors.follow(key)]
+        unknown = await self._db.instruments.unknown([(key.exchange, key.symbol) for key in silent])
+        unknown -= collectors.symbols()
+        for key in silent:
+            if (key.exchange, key.symbol) in unknown:
+                raise InvalidValue(
+                    name.format((given or empty).index(key)),
+                    f"{shown(key.symbol)} is no known instrument of {key.exchange}, nothing is stored of it, and nobody"
+                    " collects it",
+                )
+        return silent
 
     async def _counts(self, epoch: str) -> None:
         """See that positions of `epoch` count.

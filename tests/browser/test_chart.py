@@ -182,6 +182,11 @@ async def test_a_market_that_nothing_is_known_of_says_where_candles_come_from(st
     await still.goto("/#okx/NOTHING-USDT/1m")
 
     await expect(still.locator("#chart-message")).to_contain_text("candleql backfill NOTHING-USDT -t 1m")
+    await expect(still.locator("#chart-message")).to_contain_text("Nobody collects NOTHING-USDT 1m", timeout=20_000)
+    await expect(still.locator("#tape-message")).to_have_text("Nobody collects the trades of NOTHING-USDT.")
+    await expect(still.locator("#watch")).to_have_text(
+        "Nothing is collected. Name pairs in okx_config.json and start “candleql collect”."
+    )
 
 
 async def test_a_timeframe_that_is_none_is_said_to_be_none(still):

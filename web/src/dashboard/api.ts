@@ -59,6 +59,7 @@ export const TradeEvents = graphql(`
   subscription TradeEvents($exchange: String!, $symbol: String!, $after: String, $snapshot: Int!) {
     trades(exchange: $exchange, symbol: $symbol, after: $after, snapshot: $snapshot) {
       cursor
+      isCollected
       trades { timestamp price size side }
     }
   }
@@ -97,7 +98,7 @@ export const UpdateBot = graphql(`
 
 export const Heartbeat = graphql(`
   mutation Heartbeat($id: ID!) {
-    recordHeartbeat(botId: $id) { bot { id } }
+    recordHeartbeat(id: $id) { bot { id } }
   }
 `)
 

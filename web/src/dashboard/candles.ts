@@ -28,6 +28,8 @@ export interface Audience {
   moved(bar: Bar): void
   /** The exact values of more candles are known. */
   told(): void
+  /** Nobody collects the series, and nothing is stored of it. */
+  uncollected(): void
   /** The server's data are others than those that were shown: all begins anew. */
   replaced(): void
   /** Nothing can be shown, and why; it is tried again. */
@@ -161,6 +163,7 @@ export class Candles {
   }
 
   private hear({ kind, candle, gap }: CandleEvent): void {
+    if (kind === 'NOT_COLLECTED') this.audience.uncollected()
     if (gap && (kind as string) === 'DELETED') this.remove(seconds(gap.start), seconds(gap.end))
     else if (gap) {
       const [end, length] = [seconds(gap.end), secondsOf(this.choice.timeframe)]

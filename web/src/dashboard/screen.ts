@@ -55,6 +55,7 @@ export function show(choice: Choice): void {
       legend.draw()
       drawPrice()
     },
+    uncollected: () => say(uncollected(choice)),
     replaced: () => {
       notice('The data of the server are others than before, such as after a restore: all was loaded anew.')
       price.textContent = ''
@@ -88,6 +89,13 @@ function nothing({ symbol, timeframe }: Choice): string {
   return (
     `No candles of ${symbol} ${timeframe} yet. They come with the first trade that is collected: add the pair to` +
     ` okx_config.json, or load its past with “candleql backfill ${symbol} -t ${timeframe} --since DATE”.`
+  )
+}
+
+function uncollected({ symbol, timeframe }: Choice): string {
+  return (
+    `Nobody collects ${symbol} ${timeframe}, and nothing is stored of it: add the pair to okx_config.json and start` +
+    ` “candleql collect”, or load its past with “candleql backfill ${symbol} -t ${timeframe} --since DATE”.`
   )
 }
 

@@ -7,6 +7,7 @@ import { byId, element, onceAFrame } from './dom'
 import { clock } from './zone'
 
 const LENGTH = 100
+const WAITING = 'Waiting for the first trade.'
 
 const body = byId('tape')
 const message = byId('tape-message')
@@ -20,6 +21,7 @@ export function showTape({ exchange, symbol }: Choice, priceDigits: number): voi
   stop()
   digits = priceDigits
   trades = []
+  message.textContent = WAITING
   drawTape()
   const variables: { exchange: string; symbol: string; after?: string; snapshot: number } = { exchange, symbol, snapshot: LENGTH }
   stop = follow(
@@ -27,11 +29,13 @@ export function showTape({ exchange, symbol }: Choice, priceDigits: number): voi
     variables,
     ({ trades: event }) => {
       variables.after = event.cursor
+      message.textContent = event.isCollected ? WAITING : `Nobody collects the trades of ${symbol}.`
       // By time: trades that were missing for a while are told after newer ones.
       trades = [...event.trades.slice(-LENGTH).reverse(), ...trades].sort(byTime).slice(0, LENGTH)
       drawTape()
     },
     (refused) => {
+      if (refused.code === 'BAD_USER_INPUT') message.textContent = `${refused.message}.`
       if (refused.code !== 'CURSOR_EXPIRED') return
       // Of a database that was replaced: its trades are not those that are shown.
       delete variables.after

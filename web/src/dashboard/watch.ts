@@ -40,7 +40,7 @@ export function watchMarkets(): void {
     stop()
     stop = follow(WatchEvents, { series: [...rows.values()].map(({ choice }) => choice) }, ({ watchCandles: { candle } }) => hear(candle))
     markWatched()
-  } else if (!rows.size) list.replaceChildren(element('li', { class: 'message' }, 'Nothing is collected. Name pairs in okx_config.json.'))
+  } else if (!rows.size) list.replaceChildren(element('li', { class: 'message' }, 'Nothing is collected. Name pairs in okx_config.json and start “candleql collect”.'))
   void loadLines()
 }
 
