@@ -44,7 +44,7 @@ check(createBot?.bot.virtualBalance === '0.1', 'a bot is made')
 const { deleteBot } = await client.request(DeleteDocument, { id: createBot.bot.id })
 check(deleteBot?.deleted, 'and deleted')
 
-const kinds: Array<'SNAPSHOT' | 'FORMING' | 'CLOSED' | 'CORRECTED' | 'GAP'> = []
+const kinds: Array<'SNAPSHOT' | 'FORMING' | 'CLOSED' | 'CORRECTED' | 'GAP' | 'NOT_COLLECTED'> = []
 for await (const { candles } of follow(FollowDocument, { symbol: 'BTC-USDT' })) {
   check(candles.kind === 'GAP' || candles.candle?.close, 'an event has a candle')
   kinds.push(candles.kind)
