@@ -1,6 +1,7 @@
 """The suites, and the running server that they are tried against."""
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -38,6 +39,7 @@ SUITES = {
     "graphql-sse": "graphql-sse.mjs",
     "@apollo/client": "apollo.mjs",
     "urql": "urql.mjs",
+    "relay": "relay.mjs",
     "graphql-request": "graphql-request.mjs",
     "gql": "with_gql.py",
     "ariadne-codegen": "with_ariadne_codegen.py",
@@ -59,8 +61,10 @@ class Verdict(NamedTuple):
 
 
 def installed() -> bool:
-    """Whether `make graphql-clients` was here."""
-    return (HERE / "node_modules" / ".installed").exists()
+    """Whether `make graphql-clients` was here since package.json named another client."""
+    modules = HERE / "node_modules"
+    wanted = json.loads((HERE / "package.json").read_text())["dependencies"]
+    return (modules / ".installed").exists() and all((modules / name).exists() for name in wanted)
 
 
 @asynccontextmanager
