@@ -12,7 +12,7 @@ _HANDSHAKE = (
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
 )
-_TEXT, _BINARY, _CLOSE, _PING = 1, 2, 8, 9
+_TEXT, _BINARY, _CLOSE, PING, PONG = 1, 2, 8, 9, 10
 INIT = {"type": "connection_init"}
 IDLE = 1_000
 _LASTS_AT_MOST = 30.0
@@ -93,7 +93,7 @@ async def wrong_frames(talker: Talker) -> tuple[list[str], int]:
         "a frame that is not masked": (b"\x81\x02{}", {1002}),
         "an unknown kind of frame": (frame(b"", 5), {1002}),
         "a reserved bit": (b"\xc1\x80" + bytes(4), {1002}),
-        "a ping of 200 bytes": (frame(b"x" * 200, _PING), {1002}),
+        "a ping of 200 bytes": (frame(b"x" * 200, PING), {1002}),
         "no UTF-8": (frame(b"\xff\xfe"), {1007, 4400}),
         "binary": (frame(json.dumps(INIT).encode(), _BINARY), {4400}),
         "no JSON": (frame(b"hello"), {4400}),

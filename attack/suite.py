@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from attack.documents import CHEAP_OR_REFUSED, DOCUMENTS, cheap_or_refused, refused
+from attack.floods import chunks_of_a_byte, long_heads, requests_at_once, small_frames
 from attack.requests import (
     changes_by_link,
     other_origins,
@@ -60,6 +61,10 @@ ATTACKS: dict[str, Attack] = {
     "other origins": other_origins,
     "changes by link": changes_by_link,
     "wrong frames": wrong_frames,
+    "small frames": small_frames,
+    "20,000 headers": long_heads,
+    "requests at once": requests_at_once,
+    "chunks of a byte": chunks_of_a_byte,
     "1,000 subscriptions": many_operations,
     "idle sockets": idle_sockets,
     "half-sent requests": half_sent,

@@ -1,6 +1,5 @@
-"""Websocket frames made once and written to many connections."""
+"""Websockets: read in turns, and frames made once and written to many connections."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from struct import Struct
 from typing import Any, cast
@@ -10,14 +9,16 @@ from starlette.types import Message, Scope
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import DATA_OPCODES, Frame
 
+from gql.turns import Turns
+
 _EXTENSION = "candleql.connection"
 _TEXT = 0x81
 """A whole text message (RFC 6455, 5.2), not compressed: the protocol allows that on any connection."""
 _SHORT, _MEDIUM, _LONG = Struct("!BB"), Struct("!BBH"), Struct("!BBQ")
 
 
-_SLICE = 2_048
-"""Bytes that are read before others have their turn, if there was a frame in them: 341 frames at most."""
+_SLICE = 512
+"""Bytes that are read before others have their turn, if there was a frame in them: 85 frames at most."""
 _SMALL = 64
 """Bytes of content below which a frame costs more to read than it says; pings and pongs always do."""
 _SMALL_AT_ONCE = 1_000
@@ -39,7 +40,8 @@ class Connection(WebSocketsSansIOProtocol):
     def __init__(self, *uvicorn: Any, **named: Any) -> None:
         super().__init__(*uvicorn, **named)
         self._unread = b""
-        self._next: asyncio.Handle | None = None
+        self.turns = Turns()
+        """Those of all connections, once it is welcome."""
         self._is_sent_away = False
         self._small_left = float(_SMALL_AT_ONCE)
         self._small_since = self.loop.time()
@@ -49,12 +51,11 @@ class Connection(WebSocketsSansIOProtocol):
             super().data_received(data)
         elif not self._is_sent_away:
             self._unread += data
-            if self._next is None:
+            if not self.turns.is_asked(self._read):
                 self._read()
 
     def _read(self) -> None:
         """Read until there was a frame. What is left has to wait for others, the handshake or the application."""
-        self._next = None
         while self._unread and self.handshake_complete and not self.read_paused:
             data, self._unread = self._unread[:_SLICE], self._unread[_SLICE:]
             self.conn.receive_data(data)
@@ -72,8 +73,8 @@ class Connection(WebSocketsSansIOProtocol):
             self._unread = b""
         elif self._unread:
             self.transport.pause_reading()
-            if self._next is None and self.handshake_complete and not self.read_paused:
-                self._next = self.loop.call_soon(self._read)
+            if self.handshake_complete and not self.read_paused:
+                self.turns.ask(self._read)
         elif not self.read_paused:
             self.transport.resume_reading()
 
@@ -117,9 +118,7 @@ class Connection(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self.on_lost is not None:
             self.on_lost()
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
+        self.turns.drop(self._read)
         super().connection_lost(exc)
         self.conn.receive_eof()  # ends its parser, which would refer to it for ever
 

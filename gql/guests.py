@@ -8,6 +8,7 @@ import orjson
 from gql.errors import RATE_LIMITED
 from gql.limits import Limits
 from gql.proxies import Client, Proxies, counted_as
+from gql.turns import Turns
 
 
 class Guests:
@@ -15,6 +16,7 @@ class Guests:
 
     def __init__(self, limits: Limits, proxies: Proxies) -> None:
         self.limits = limits
+        self.turns = Turns()
         self._proxies = proxies
         self._counts = Counter[str]()
         self._count = 0

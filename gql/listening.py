@@ -36,6 +36,7 @@ class HTTPConnection(HttpToolsProtocol):
     def __init__(self, guests: Guests, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
         self._guests = guests
+        self._turns = guests.turns
         self._patience = guests.limits.request_seconds
         # Chunks may have a head as long as themselves; and what they make is measured elsewhere.
         self._most = _HEAD + 8 * guests.limits.body_bytes
@@ -44,7 +45,6 @@ class HTTPConnection(HttpToolsProtocol):
         self._awaited_since: float | None = None
         self._idle_since: float | None = None
         self._unread = Unread()
-        self._next: asyncio.Handle | None = None
         self._in_body = False
         self._body_left = 0
         self._received = 0
@@ -80,12 +80,11 @@ class HTTPConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._farewell is None:
             self._unread.add(data)
-            if self._next is None:
+            if not self._turns.is_asked(self._read):
                 self._read()
 
     def _read(self) -> None:
         """Parse a slice. What is left has to wait for others, the application, or the answer to what was asked."""
-        self._next = None
         left = SLICE
         while self._unread and left > 0 and self._is_wanted():
             piece = self._unread.take(self._body_left)
@@ -112,8 +111,8 @@ class HTTPConnection(HttpToolsProtocol):
             self.transport.resume_reading()
         else:
             self.transport.pause_reading()
-            if self._unread and self._next is None and self._is_wanted():
-                self._next = self.loop.call_soon(self._read)
+            if self._unread and self._is_wanted():
+                self._turns.ask(self._read)
 
     def _feed(self, rest: memoryview) -> None:
         """Have it parsed. A request that offers an upgrade other than to a websocket goes on in HTTP/1.1, with its body
@@ -195,6 +194,7 @@ class HTTPConnection(HttpToolsProtocol):
         protocol = cast("asyncio.Protocol", self.transport.get_protocol())
         if isinstance(protocol, Connection):
             protocol.on_lost = self._leave
+            protocol.turns = self._turns
         else:
             self._leave()
         self._forget()
@@ -206,9 +206,7 @@ class HTTPConnection(HttpToolsProtocol):
         """What refers to this connection, and would do so for ever."""
         self.parser = None  # type: ignore[assignment]
         self.flow.go_on = _nothing
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
+        self._turns.drop(self._read)
         if self._farewell is not None:
             self._farewell.cancel()
 

@@ -1,6 +1,7 @@
 """Reading in turns: what came from the network and is not parsed yet, which is little, and when it goes on."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -8,6 +9,36 @@ from uvicorn.protocols.http.flow_control import FlowControl
 SLICE = 4_096
 """Bytes that are parsed before others have their turn."""
 _HEAD_END = b"\r\n\r\n"
+
+
+class Turns:
+    """Of those who have more to read: one at a time, in the order in which they asked, and the whole rest of the loop's
+    work in between. So who says little waits for one slice, however many there are who say much."""
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[Callable[[], None], None] = OrderedDict()
+        self._next: asyncio.Handle | None = None
+
+    def ask(self, read: Callable[[], None]) -> None:
+        """Have it called; once, however often it is asked for."""
+        self._waiting[read] = None
+        if self._next is None:
+            self._next = asyncio.get_running_loop().call_soon(self._give)
+
+    def is_asked(self, read: Callable[[], None]) -> bool:
+        return read in self._waiting
+
+    def drop(self, read: Callable[[], None]) -> None:
+        """Not any more."""
+        self._waiting.pop(read, None)
+
+    def _give(self) -> None:
+        self._next = None
+        if self._waiting:
+            read, _ = self._waiting.popitem(last=False)
+            if self._waiting:
+                self._next = asyncio.get_running_loop().call_soon(self._give)
+            read()
 
 
 class Unread:

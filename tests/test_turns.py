@@ -2,11 +2,13 @@
 
 import asyncio
 import gc
+from functools import partial
 
 import pytest
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gql.limits import Limits
+from gql.turns import Turns
 from tests.gql_server import WAIT, an_app, connected, running, said_to
 from tests.test_gql_endings import BODY, POST
 
@@ -102,3 +104,25 @@ async def test_a_client_that_goes_on_sending_reads_why_it_is_sent_away(db, feed,
     assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert answer.count(b"HTTP/1.1") == 1
     assert answer.endswith(b'"BAD_USER_INPUT"}}]}')
+
+
+async def test_who_says_little_waits_for_one_slice_however_many_say_much():
+    turns, read = Turns(), []
+
+    def much(name: int) -> None:
+        read.append(name)
+        turns.ask(readers[name])
+
+    readers = [partial(much, name) for name in range(50)]
+    for reader in readers:
+        turns.ask(reader)
+    seen = []
+    for _ in range(100):
+        await asyncio.sleep(0)
+        seen.append(len(read))
+    for reader in readers:
+        turns.drop(reader)
+
+    assert seen == list(range(seen[0], seen[0] + 100))
+    assert seen[0] <= 1
+    assert read == [n % 50 for n in range(len(read))]
