@@ -82,7 +82,7 @@ def serve_command(
     from candleql.starting import tell_start
     from repos.embedded.server import default_data_dir
 
-    settings = begin()
+    settings = begin(quiet=demo)
     if demo:
         # An explicit folder wins over every other database that the environment may name.
         data_dir = (data_dir or default_data_dir(os.environ)) / "demo"

@@ -21,12 +21,12 @@ Config = Annotated[
 ]
 
 
-def begin() -> Settings:
-    """The settings, with the log as they want it."""
+def begin(*, quiet: bool = False) -> Settings:
+    """The settings, with the log as they want it; `quiet`: what is stored is not told, batch by batch."""
     from candleql.logs import configure_logs
 
     settings = read_settings()
-    configure_logs(settings.log_level, settings.log_format)
+    configure_logs(settings.log_level, settings.log_format, quiet=("repos",) if quiet else ())
     return settings
 
 

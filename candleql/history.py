@@ -58,7 +58,7 @@ def replay_command(
     config: Config = None,
 ) -> None:
     """Play recordings into the database, every instrument in them."""
-    settings = begin()
+    settings = begin(quiet=True)
     pace = _speed(speed)
     loaded, wanted = _timeframes(timeframes, config)
     own = {pair.symbol: pair.timeframes for pair in loaded.pairs()} if loaded else {}
@@ -142,7 +142,7 @@ def backfill_command(
     data_dir: DataDir = None,
 ) -> None:
     """Fetch the exchange's own candles of a past time."""
-    settings = begin()
+    settings = begin(quiet=True)
     spans = _parsed(timeframe, "--timeframe")
     start = instant("since", since.replace(tzinfo=UTC))
     end = instant("until", until.replace(tzinfo=UTC)) if until else datetime.now(UTC)

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Sequence
 
 import structlog
 
@@ -17,8 +18,11 @@ def _is_ours(record: logging.LogRecord) -> bool:
     return record.msg not in _OF_CLIENTS
 
 
-def configure_logs(level: str, form: str) -> None:
-    """Log from `level` up, as text for people (`console`) or as one JSON object a line (`json`)."""
+def configure_logs(level: str, form: str, quiet: Sequence[str] = ()) -> None:
+    """Log from `level` up, as text for people (`console`) or as one JSON object a line (`json`).
+
+    Loggers named in `quiet` tell warnings alone, unless `level` is debug.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -42,9 +46,9 @@ def configure_logs(level: str, form: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    # They tell of every request, every candle and every step; level debug shows it.
+    # They tell of every request and every step; level debug shows it.
     if level != "debug":
-        for name in ("alembic", "httpcore2", "httpx2", "repos", "uvicorn", "websockets"):
+        for name in ("alembic", "httpcore2", "httpx2", "uvicorn", "websockets", *quiet):
             logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
         logging.getLogger("uvicorn.error").addFilter(_is_ours)
         # What was tried again in vain comes up to us; what helped is no news.

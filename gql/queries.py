@@ -252,4 +252,4 @@ class Query:
 
     @strawberry.field(graphql_type=Stats | None, description="How much is stored, and how fast it grows.")
     async def stats(self, info: Info) -> domain.Stats:
-        return await info.context.db.get_stats()
+        return await info.context.db.stats.read()

@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from repos.base import BaseRepository
 from repos.bot_reader import BotReader
-from repos.domain import Bot, BotStatus, InvalidValue, Page, Timeframe, exact, instant, label, not_ahead
+from repos.domain import Bot, BotStatus, InvalidValue, Page, Timeframe, instant, label, not_ahead, number
 from repos.errors import Conflict
 from repos.events import BotEventKind
 from repos.feed.bus import Bus
@@ -67,7 +67,7 @@ def _moment(name: str, value: object) -> datetime | None:
 
 
 def _balance(name: str, value: object) -> Decimal:
-    balance = exact(name, value)
+    balance = number(name, value)
     if balance < 0:
         raise InvalidValue(name, f"it must be at least 0, and is {balance}")
     return balance

@@ -1,16 +1,18 @@
 """The market's own vocabulary: values that never change once made, and are made only valid.
 
-Prices and sizes are exact Decimals; instants are aware datetimes in UTC; ranges of time are half-open.
+Prices and sizes are exact Decimals, as PostgreSQL prints them (50000, never 5E+4); instants are aware datetimes in UTC;
+ranges of time are half-open.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 from enum import Enum
-from functools import lru_cache
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from functools import cache, lru_cache
+from math import isfinite
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 END_OF_TIME = datetime(2262, 1, 1, tzinfo=UTC)
@@ -66,18 +68,32 @@ def exact(name: str, value: object) -> Decimal:
         raise InvalidValue(name, f"{shown(value)} has more than {PLACES} digits after the point")
     if len(digits) + max(exponent, 0) > DIGITS:
         raise InvalidValue(name, f"{shown(value)} has more than {DIGITS} digits")
-    return number
+    # 5E+4 is 50000, as it comes back from the database.
+    return number if exponent <= 0 else Decimal(format(number, "f"))
+
+
+def number(name: str, value: object) -> Decimal:
+    """As `exact`, of a float too: the number that Python prints of it, so 0.1 is 0.1 and 50000.0 is 50000.
+
+    Raises:
+        InvalidValue: It is not finite, malformed or too long.
+    """
+    if not isinstance(value, float):
+        return exact(name, value)
+    # Not repr(value): NumPy's floats are floats too, and print more than the number.
+    text = float.__repr__(value)
+    if not isfinite(value):
+        raise InvalidValue(name, f"{text} is not finite")
+    return exact(name, text.removesuffix(".0"))
 
 
 def instant(name: str, value: datetime) -> datetime:
     """`value` in UTC.
 
     Raises:
-        InvalidValue: It has no offset, or lies outside 1970 to 2261.
+        InvalidValue: It is no datetime, has no offset, or lies outside 1970 to 2261.
     """
-    if value.tzinfo is None:
-        raise InvalidValue(name, f"{value.isoformat()} has no offset from UTC")
-    if value.tzinfo is not UTC:
+    if aware(name, value).tzinfo is not UTC:
         try:
             value = value.astimezone(UTC)
         except OverflowError as error:
@@ -85,6 +101,29 @@ def instant(name: str, value: datetime) -> datetime:
     if not EPOCH <= value < END_OF_TIME:
         raise InvalidValue(name, f"{value.isoformat()} is outside the years 1970 to 2261")
     return value
+
+
+def aware(name: str, value: datetime) -> datetime:
+    """`value`, which has an offset from UTC.
+
+    Raises:
+        InvalidValue: It has none, or is no datetime.
+    """
+    of_type(name, value, datetime)
+    if value.tzinfo is not UTC and value.utcoffset() is None:
+        raise InvalidValue(name, f"{value.isoformat()} has no offset from UTC")
+    return value
+
+
+def of_type(name: str, value: object, kind: type) -> None:
+    """Refuse what is not of the type; a boolean is no number.
+
+    Raises:
+        InvalidValue: It is of another one.
+    """
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        what = {str: "a string", int: "a whole number", bool: "True or False"}.get(kind, f"a {kind.__name__}")
+        raise InvalidValue(name, f"{shown(value)} is not {what}")
 
 
 AHEAD = timedelta(minutes=1)
@@ -117,8 +156,9 @@ def label(name: str, value: str, *, limit: int = 64, spaces: bool = False) -> st
     """`value`, when it is 1 to `limit` printable characters, without spaces unless `spaces`.
 
     Raises:
-        InvalidValue: It is empty, too long or holds a control character, a NUL byte included.
+        InvalidValue: It is no string, empty, too long or holds a control character, a NUL byte included.
     """
+    of_type(name, value, str)
     if not 1 <= len(value) <= limit or not value.isprintable() or (" " in value and not spaces):
         what = "printable characters" if spaces else "printable characters without spaces"
         raise InvalidValue(name, f"{shown(value)} is not 1 to {limit} {what}")
@@ -164,7 +204,10 @@ class Timeframe(str):
     """Where buckets count from; months count from January 1970."""
 
     def __new__(cls, text: str) -> Self:
-        return text if type(text) is cls else _timeframe(text)  # type: ignore[return-value]
+        if type(text) is cls:
+            return text
+        of_type("timeframe", text, str)
+        return _timeframe(text)  # type: ignore[return-value]
 
     def floor(self, moment: datetime) -> datetime:
         """The start of the bucket that holds `moment` (UTC)."""
@@ -234,8 +277,32 @@ class Origin(Enum):
     """Written by a client."""
 
 
+class Row(Mapping[str, Any]):
+    """A dataclass whose fields can be read by key too: row["close"] is row.close, and dict(row) has them all."""
+
+    __slots__ = ()
+    ALSO: ClassVar[tuple[str, ...]] = ()
+    """Properties that are keys too."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in _keys(type(self)):
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_keys(type(self)))
+
+    def __len__(self) -> int:
+        return len(_keys(type(self)))
+
+
+@cache
+def _keys(kind: Any) -> tuple[str, ...]:
+    return (*(each.name for each in fields(kind)), *kind.ALSO)
+
+
 @dataclass(frozen=True, slots=True)
-class Candle:
+class Candle(Row):
     """Open, high, low, close and volume of [start_time, end_time).
 
     `volume` is in base currency for spot, in contracts for derivatives. `trade_count` is None where the source
@@ -260,13 +327,15 @@ class Candle:
     origin: Origin = Origin.CLIENT
     is_final: bool = True
 
+    ALSO = ("timestamp",)
+
     def __post_init__(self) -> None:
         put = object.__setattr__
         label("exchange", self.exchange)
         label("symbol", self.symbol)
         put(self, "timeframe", Timeframe(self.timeframe))
         for name in ("open", "high", "low", "close", "volume"):
-            put(self, name, exact(name, getattr(self, name)))
+            put(self, name, number(name, getattr(self, name)))
         put(self, "start_time", instant("start_time", self.start_time))
         put(self, "end_time", instant("end_time", self.end_time))
         if self.timeframe.floor(self.start_time) != self.start_time:
@@ -286,8 +355,12 @@ class Candle:
                 raise InvalidValue("high", f"{self.high} is below {name} {getattr(self, name)}")
         if self.volume < 0:
             raise InvalidValue("volume", f"{self.volume} is negative")
-        if self.trade_count is not None and not 0 <= self.trade_count < 2**31:
-            raise InvalidValue("trade_count", f"{self.trade_count} is not between 0 and 2147483647")
+        if self.trade_count is not None:
+            of_type("trade_count", self.trade_count, int)
+            if not 0 <= self.trade_count < 2**31:
+                raise InvalidValue("trade_count", f"{shown(self.trade_count)} is not between 0 and 2147483647")
+        of_type("origin", self.origin, Origin)
+        of_type("is_final", self.is_final, bool)
 
     @classmethod
     def stored(cls, *values: Any) -> "Candle":
@@ -344,6 +417,8 @@ class MarketDataPoint:
         label("exchange", self.exchange)
         label("symbol", self.symbol)
         object.__setattr__(self, "timestamp", instant("timestamp", self.timestamp))
+        of_type("data_type", self.data_type, DataType)
+        of_type("data", self.data, Mapping)
 
 
 class Side(Enum):
@@ -354,7 +429,7 @@ class Side(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Trade:
+class Trade(Row):
     """A match, or several of one taker at one price: `count` of them, with the ids first_id to trade_id."""
 
     exchange: str
@@ -365,6 +440,16 @@ class Trade:
     size: Decimal
     side: Side
     count: int = 1
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        of_type("trade_id", self.trade_id, int)
+        put(self, "timestamp", instant("timestamp", self.timestamp))
+        for name in ("price", "size"):
+            if type(getattr(self, name)) is not Decimal:
+                put(self, name, number(name, getattr(self, name)))
+        of_type("side", self.side, Side)
+        of_type("count", self.count, int)
 
     @property
     def first_id(self) -> int:
@@ -382,6 +467,14 @@ class Gap:
     after: datetime
     before: datetime
 
+    def __post_init__(self) -> None:
+        label("exchange", self.exchange)
+        label("symbol", self.symbol)
+        of_type("first_missing_id", self.first_missing_id, int)
+        of_type("last_missing_id", self.last_missing_id, int)
+        aware("after", self.after)
+        aware("before", self.before)
+
 
 class TradeRecord(NamedTuple):
     """A trade together with the exchange's own JSON text of it, which is stored whole."""
@@ -391,7 +484,7 @@ class TradeRecord(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class RawTrade:
+class RawTrade(Row):
     """A stored row of raw exchange data. `trade` is its content decoded, where that can be done."""
 
     id: int
@@ -412,7 +505,7 @@ class BotStatus(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Bot:
+class Bot(Row):
     """A trading bot's record. `version` grows by one with every change; a heartbeat is no change."""
 
     id: int
@@ -468,7 +561,7 @@ class Market:
 
 
 @dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(Row):
     """Counts above a million are the planner's estimate, and then `exact` is False. Rates are rows a second of late."""
 
     healthy: bool

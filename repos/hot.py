@@ -8,6 +8,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+SQL_LOG = "log_sql"
+"""The engine's execution option that is told each statement."""
+
 
 class Hot:
     """A statement of SQLAlchemy Core for asyncpg, which keeps it prepared on each connection."""
@@ -25,8 +28,7 @@ class Hot:
         Raises:
             asyncpg.PostgresError, asyncpg.InterfaceError, OSError: The driver's own, of repos.base.DRIVER_ERRORS.
         """
-        if connection.engine.echo:
-            connection.engine.sync_engine.logger.info(self.text)
+        connection.sync_engine.get_execution_options()[SQL_LOG](self.text)
         driver: Any = (await connection.get_raw_connection()).driver_connection
         return await driver.fetch(self.text, *self.arguments(parameters))  # type: ignore[no-any-return]
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -93,8 +94,13 @@ class MarketDataRepository(BaseRepository):
         self._known.update(candles)
         for news in written:
             self.written[news.series] = max(news.revision, self.written.get(news.series, 0))
-            self._log.info(f"Stored candle: {news.series.symbol} {news.series.timeframe} at {news.last.isoformat()}")
-        return [candle for news in written for candle in news.candles or ()]
+        stored = [candle for news in written for candle in news.candles or ()]
+        if stored:
+            newest = max(written, key=attrgetter("last"))
+            where = f"{newest.series.symbol} {newest.series.timeframe} at {newest.last.isoformat()}"
+            many = f"Stored candles: {len(stored):,} of {len(written):,} series, the newest {where}"
+            self._log.info(many if len(stored) > 1 else f"Stored candle: {where}")
+        return stored
 
     async def get_candles(
         self, symbol: str, timeframe: str, start_time: datetime, end_time: datetime, exchange: str = "okx"

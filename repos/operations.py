@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,17 +19,18 @@ from repos.address import database_url, driver_url, environment, place_of, wants
 from repos.base import DRIVER_ERRORS
 from repos.bots import BotRepository
 from repos.connecting import connect
-from repos.domain import InvalidValue, Stats
+from repos.domain import InvalidValue, Stats, shown
 from repos.embedded.server import EmbeddedPostgres, default_data_dir
 from repos.epoch import EpochRepository
 from repos.errors import DatabaseOperationError, DatabaseUnavailable
 from repos.events import DatabaseHealth
 from repos.feed.bus import Bus
 from repos.gaps import GapRepository
+from repos.hot import SQL_LOG
 from repos.instruments import InstrumentRepository
 from repos.keys import KeyRepository
 from repos.libpq import unkept
-from repos.loggers import Logger, bound
+from repos.loggers import Logger, Logs, is_logger
 from repos.market_data import MarketDataRepository
 from repos.migrations.upgrade import is_pooled, migrate
 from repos.raw_trades import RawTradeRepository
@@ -82,7 +84,8 @@ class DatabaseOperations:
         """
         self._database = driver_url(database) if isinstance(database, str) else database
         self._listen_url = None if listen_url is None else driver_url(listen_url, "DATABASE_LISTEN_URL")
-        self._log = bound(logger)
+        self._logs = Logs(logger, log_sql)
+        self._log = self._logs.bound
         if isinstance(database, str) and (missed := unkept(database)):
             self._log.warning(missed)
         self._preparing = asyncio.Lock()
@@ -93,7 +96,6 @@ class DatabaseOperations:
         self.engine = self._engine(
             self._connect,
             connect_args={"prepared_statement_name_func": lambda: "" if self._pooled else None},
-            echo=log_sql,
             pool_size=pool_size,
             max_overflow=max_overflow,
             pool_timeout=pool_timeout,
@@ -105,9 +107,7 @@ class DatabaseOperations:
         self._sender = self._engine(self._connect_sender, pool_size=1, max_overflow=0) if listen_url else self.engine
         self.bus = Bus(self._sender, self.listen_connection)
         self._read_timeout = read_timeout
-        self._wire = WireConnections(
-            self._connect_reader, pool_size, pool_timeout, self.engine.sync_engine.logger.info if log_sql else None
-        )
+        self._wire = WireConnections(self._connect_reader, pool_size, pool_timeout, self._logs.statement)
         self.epoch = EpochRepository(self.engine, self.bus, self._log)
         self.market_data = MarketDataRepository(self.engine, self.bus, self._log, self._wire, self.epoch)
         self.tape = TapeRepository(self.engine, self.bus, self._log)
@@ -116,16 +116,20 @@ class DatabaseOperations:
         self.bots = BotRepository(self.engine, self.bus, self._log, self._wire)
         self.instruments = InstrumentRepository(self.engine, self.bus, self._log)
         self.keys = KeyRepository(self.engine, self.bus, self._log)
-        self._stats = StatsReader(self.engine, self.bus, self._log)
+        self.stats = StatsReader(self.engine, self.bus, self._log)
 
-    @staticmethod
-    def _engine(connect: Callable[[], Awaitable[asyncpg.Connection]], **options: Any) -> AsyncEngine:
+    def _engine(self, connect: Callable[[], Awaitable[asyncpg.Connection]], **options: Any) -> AsyncEngine:
         # READ COMMITTED is said with each transaction: a role may have another default, under which parallel upserts
         # fail (40001).
         engine = create_async_engine(
-            "postgresql+asyncpg://", async_creator=connect, isolation_level="READ COMMITTED", **options
+            "postgresql+asyncpg://",
+            async_creator=connect,
+            isolation_level="READ COMMITTED",
+            execution_options={SQL_LOG: self._logs.statement},
+            **options,
         )
         sa.event.listen(engine.sync_engine, "checkout", _refuse_closed)
+        sa.event.listen(engine.sync_engine, "before_cursor_execute", self._logs.executed)
         return engine
 
     async def __aenter__(self) -> Self:
@@ -175,6 +179,10 @@ class DatabaseOperations:
             if isinstance(self._database, EmbeddedPostgres):
                 await self._database.stop()
 
+    def log_to(self, logger: Logger | None, *, log_sql: bool) -> None:
+        """From now on tell `logger`, unless it is None, what is done, and all SQL if `log_sql`."""
+        self._logs.point(logger, log_sql)
+
     async def health_check(self) -> bool:
         """Whether the database answers; never raises."""
         return (await self.health()).connected
@@ -195,12 +203,14 @@ class DatabaseOperations:
         return DatabaseHealth(latency is not None, latency, pool.size(), pool.checkedout())
 
     async def get_stats(self) -> Stats:
-        """Counts, size and rates.
+        """Counts, size and rates; never raises.
 
-        Raises:
-            DatabaseOperationError: The database failed.
+        While the database is away `healthy` is False, and the numbers are those read last, zero before the first.
         """
-        return await self._stats.read()
+        try:
+            return await self.stats.read()
+        except DatabaseOperationError:
+            return self.stats.last()
 
     async def listen_connection(self) -> asyncpg.Connection:
         """A connection outside the pool, for LISTEN; the caller closes it.
@@ -212,7 +222,10 @@ class DatabaseOperations:
         return await connect(self._listen_url or url)
 
     async def _connect(self) -> asyncpg.Connection:
-        return await self._opened(statement_cache_size=0 if self._pooled else _STATEMENTS)
+        connection = await self._opened(statement_cache_size=0 if self._pooled else _STATEMENTS)
+        # As the server prints them: the driver's own Decimals of whole numbers can be 5E+4.
+        await connection.set_type_codec("numeric", schema="pg_catalog", encoder=str, decoder=Decimal)
+        return connection
 
     async def _connect_sender(self) -> asyncpg.Connection:
         return await self._opened(self._listen_url)
@@ -256,18 +269,27 @@ _operations: dict[str, DatabaseOperations] = {}
 
 
 def get_database_operations(
-    url: str | None = None, logger: Logger | None = None, *, data_dir: str | Path | None = None
+    url: str | Logger | None = None, logger: Logger | None = None, *, data_dir: str | Path | None = None
 ) -> DatabaseOperations:
     """The operations on the database at `url`, or on the embedded one of `data_dir`: one object per process and place
     until it is closed.
 
     Without either the environment says, and a file .env in the current folder, as for the command line: DATABASE_URL or
     POSTGRES_* (and DATABASE_LISTEN_URL); else it is the embedded database of the default data folder. DEBUG=true there
-    logs all SQL. An object keeps the logger it was made with.
+    logs all SQL. A logger, which may also stand first, is told from then on what is done through the object.
 
     Raises:
-        InvalidValue: The URL is not PostgreSQL's, both are given, or .env can't be read.
+        InvalidValue: The URL is not PostgreSQL's, an argument is something else, a URL and a folder are given, or .env
+            can't be read.
     """
+    if url is not None and not isinstance(url, str):
+        if logger is not None or not is_logger(url):
+            raise InvalidValue("url", f"{shown(url)} is not a string such as postgresql://user@host:5432/database")
+        url, logger = None, url
+    if logger is not None and not is_logger(logger):
+        raise InvalidValue("logger", f"{shown(logger)} is no logger of logging or structlog")
+    if data_dir is not None and not isinstance(data_dir, str | Path):
+        raise InvalidValue("data_dir", f"{shown(data_dir)} is not the path of a folder")
     if url is not None and data_dir is not None:
         raise InvalidValue("data_dir", "a URL was given too, and there is one database: leave one of them out")
     environ = environment()
@@ -277,11 +299,9 @@ def get_database_operations(
     place = chosen or str(folder)
     operations = _operations.get(place)
     if operations is None or operations.closed:
-        operations = DatabaseOperations(
+        operations = _operations[place] = DatabaseOperations(
             chosen or EmbeddedPostgres(folder),
             listen_url=environ.get("DATABASE_LISTEN_URL") or None if chosen and not named else None,
-            logger=logger,
-            log_sql=wants_sql_logged(environ),
         )
-        _operations[place] = operations
+    operations.log_to(logger, log_sql=wants_sql_logged(environ))
     return operations

@@ -1,6 +1,7 @@
 """Numbers about the whole database, cheap to ask for at any size."""
 
 import time
+from dataclasses import replace
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -52,6 +53,7 @@ class StatsReader(BaseRepository):
         self._begun = time.monotonic()
         self._seen: _Seen | None = None
         self._rates = (0.0, 0.0)
+        self._last = Stats(False, 0, 0, 0, True, 0, 0.0, 0.0, 0.0)
 
     async def read(self) -> Stats:
         """The numbers now. Rates are rows a second since they were last measured, in this process; zero at first.
@@ -74,7 +76,7 @@ class StatsReader(BaseRepository):
             self._rates = (max(row.candles - seen.candles, 0) / elapsed, row.new_trades / elapsed)
         if seen is None or now - seen.at >= _WINDOW:
             self._seen = _Seen(now, row.candles, row.last_id)
-        return Stats(
+        self._last = Stats(
             healthy=True,
             bot_count=row.bots,
             candle_count=row.candles,
@@ -85,3 +87,8 @@ class StatsReader(BaseRepository):
             trades_per_second=self._rates[1],
             uptime_seconds=now - self._begun,
         )
+        return self._last
+
+    def last(self) -> Stats:
+        """The numbers as they were read last, zero before the first, of a database that is away."""
+        return replace(self._last, healthy=False, uptime_seconds=time.monotonic() - self._begun)

@@ -23,7 +23,7 @@ class WireConnections:
         connect: Callable[[], Awaitable[asyncpg.Connection]],
         size: int,
         patience: float,
-        log: Callable[[str], None] | None = None,
+        log: Callable[[str], None],
     ) -> None:
         """`connect` opens one; a caller waits `patience` seconds for one that is free, and as long for rows; `log` is
         told each statement."""
@@ -42,8 +42,7 @@ class WireConnections:
         Raises:
             asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError: The database failed.
         """
-        if self._log is not None:
-            self._log(statement.text)
+        self._log(statement.text)
         arguments = statement.arguments(parameters)
         connection = await self._taken()
         try:

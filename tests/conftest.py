@@ -1,6 +1,7 @@
 """A real PostgreSQL for the tests: one of our own, or the server of TEST_DATABASE_URL (15 to 18)."""
 
 import asyncio
+import logging
 import os
 import secrets
 import shutil
@@ -93,9 +94,12 @@ async def db(database_url: str) -> AsyncIterator[DatabaseOperations]:
 
 
 @pytest.fixture
-async def logging_db(db: DatabaseOperations, database_url: str) -> AsyncIterator[DatabaseOperations]:
+async def logging_db(
+    db: DatabaseOperations, database_url: str, caplog: pytest.LogCaptureFixture
+) -> AsyncIterator[DatabaseOperations]:
     """Others on the same tables, which log all SQL; `selects` finds it."""
-    async with DatabaseOperations(database_url, log_sql=True) as operations:
+    caplog.set_level(logging.INFO, "sql")
+    async with DatabaseOperations(database_url, logger=logging.getLogger("sql"), log_sql=True) as operations:
         yield operations
 
 

@@ -390,3 +390,12 @@ def test_a_proxy_that_is_no_network_is_told_at_the_start(in_process):
 
     assert code == 2
     assert told.startswith("candleql: TRUSTED_PROXIES: '10.0.0.0/40'")
+
+
+def test_debug_tells_each_statement_once_in_the_format_of_the_log(folder):
+    ended = run(folder, "keys", "list", "--data-dir", "data", DEBUG="true", LOG_FORMAT="json", LOG_LEVEL="warning")
+
+    told = [json.loads(line)["event"] for line in ended.stderr.splitlines()]
+    assert ended.returncode == 0
+    assert len([text for text in told if "FROM api_keys" in text]) == 1
+    assert "SELECT" not in ended.stdout

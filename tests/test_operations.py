@@ -158,16 +158,38 @@ async def test_what_is_stored_is_told_to_a_logger_of_the_standard_library(
     assert await db.bots.count() == 1
 
 
-async def test_debug_logs_all_sql(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_debug_tells_each_statement_once_to_the_logger_that_was_passed(
+    db: DatabaseOperations,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("DEBUG", "true")
-    db = get_database_operations(database_url)
+    caplog.set_level(logging.INFO, "mine")
+    async with get_database_operations(database_url, logging.getLogger("mine")) as mine:
+        await mine.bots.get_by_name("nobody")  # by SQLAlchemy
+        await mine.market_data.upsert_candle(a_candle())  # by the driver
+        await mine.market_data.get_latest_candle("BTC-USDT", "1m")  # as it is stored
 
-    await db.bots.get_by_name("nobody")
+    told = [record.getMessage() for record in caplog.records if record.name == "mine"]
+    for part in ("FROM bots WHERE bots.name", "INSERT INTO market_data", "market_data.start_time DESC LIMIT"):
+        assert len([text for text in told if part in text]) == 1
+    assert not [text for text in told if "\n" in text]
+    assert capfd.readouterr() == ("", "")
 
-    assert any("FROM bots" in record.getMessage() for record in caplog.records)
-    await db.close()
+
+async def test_statements_are_asked_for_later_too(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "mine")
+    async with get_database_operations(database_url, logging.getLogger("mine")) as mine:
+        await mine.bots.get_by_id(1)
+        monkeypatch.setenv("DEBUG", "true")
+        assert get_database_operations(database_url) is mine
+        await mine.bots.get_by_id(2)
+
+    assert len([record for record in caplog.records if "FROM bots" in record.getMessage()]) == 1
 
 
 async def test_a_failed_statement_says_what_was_attempted(db: DatabaseOperations) -> None:

@@ -34,7 +34,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def place(db: DatabaseOperations) -> tuple[object, ...]:
     found = db._database
-    return found.data_dir if isinstance(found, EmbeddedPostgres) else found, db._listen_url, db.engine.echo
+    return found.data_dir if isinstance(found, EmbeddedPostgres) else found, db._listen_url, db._logs._log_sql
 
 
 async def test_what_python_stores_is_in_the_database_that_a_env_file_names(elsewhere: Path, server_url: str) -> None:

@@ -50,6 +50,10 @@ _WAITING = 4_000
 log = structlog.get_logger(__name__)
 
 
+class AlreadyStarted(RuntimeError):
+    """A collector that runs was to be started."""
+
+
 class OKXCollector:
     """Follows symbols of OKX from start() to stop(), or while `async with` lasts.
 
@@ -73,7 +77,7 @@ class OKXCollector:
     ) -> None:
         """`timeframes` are a symbol's; by default each has TIMEFRAMES. `force_update_candles` lets candles folded here
         replace those of another origin. `feed` is this process's, if it has one; `pace` is for collectors that run
-        side by side. Without `db` it is the process's own.
+        side by side. Without `db` it is the process's own, which stays open when the collector stops.
 
         Raises:
             InvalidValue: A timeframe is none.
@@ -91,7 +95,6 @@ class OKXCollector:
         self._store_raw_data = store_raw_data
         self._force_update = force_update_candles
         self._db = db or get_database_operations()
-        self._owns_db = db is None
         self._feed = feed
         self._pace = pace or Pace()
         self._rest_url = rest_url
@@ -118,14 +121,23 @@ class OKXCollector:
         """Begin to follow the exchange, in the background. Returns when its work is set up, not when it is connected.
 
         Raises:
-            DatabaseOperationError: The database can't be used.
+            AlreadyStarted: It was, and was not stopped since.
+            DatabaseOperationError: The database can't be used. It can be started again.
         """
+        if self._running is not None:
+            raise AlreadyStarted("this collector was started before; stop() it first")
+        self._started.clear()
         running = self._running = asyncio.create_task(self.run())
         started = asyncio.create_task(self._started.wait())
-        await asyncio.wait((running, started), return_when=asyncio.FIRST_COMPLETED)
-        if not started.done():
+        try:
+            await asyncio.wait((running, started), return_when=asyncio.FIRST_COMPLETED)
+            if not started.done():
+                await running
+        except BaseException:
+            await self._cancelled()
+            raise
+        finally:
             started.cancel()
-            await running
 
     async def stop(self) -> None:
         """Stop following, and return when everything received is stored.
@@ -133,6 +145,9 @@ class OKXCollector:
         Raises:
             Exception: What had ended the collector before.
         """
+        await self._cancelled()
+
+    async def _cancelled(self) -> None:
         running, self._running = self._running, None
         if running is not None:
             running.cancel()
@@ -174,8 +189,6 @@ class OKXCollector:
         """
         async with AsyncExitStack() as stack:
             await self._db.open()
-            if self._owns_db:
-                stack.push_async_callback(self._db.close)
             feed = self._feed
             if feed is None:
                 feed = await stack.enter_async_context(Feed(self._db))
