@@ -70,7 +70,7 @@ _ROWS: dict[OperationType, dict[str, _Rows]] = {
         "watchCandles": _Rows(("series",)),
     },
 }
-_DEAR = {"totalCount": 1_000, "stats": 1_000, "latestCandle": 10, "tickSize": 10}
+_DEAR = {"deleteCandles": 10_000, "totalCount": 1_000, "stats": 1_000, "latestCandle": 10, "tickSize": 10}
 """Points of single fields, beside one for each leaf."""
 
 

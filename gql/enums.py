@@ -34,6 +34,7 @@ ENUMS = [
         FORMING="The candle that is still forming, as it is now; the next event may change it.",
         CLOSED="A stored candle, newer than any before.",
         CORRECTED="An older stored candle, new or changed.",
+        DELETED="Stored candles of this range were deleted.",
         GAP="Trades of this range are missing, and so may be its candles; they could not be recovered yet.",
         NOT_COLLECTED=(
             "Nobody collects this series, in any process, and nothing is stored of it: no candle will come until a "

@@ -1,13 +1,14 @@
 """The mutations: each reads its input, writes through a repository and tells what became of it."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 
 import strawberry
 from strawberry import UNSET
 
 from gql import types
-from gql.arguments import BotId, given, row_id
+from gql.arguments import BotId, Exchange, Symbol, TimeframeOf, given, row_id
 from gql.context import Info
 from gql.errors import inside
 from gql.inputs import (
@@ -50,6 +51,11 @@ class UpsertCandlePayload:
 class UpsertCandlesPayload:
     stored_count: int = shown("Candles written.")
     kept_count: int = shown("Existing candles that stayed as they were.")
+
+
+@strawberry.type(description="What became of a range of candles.")
+class DeleteCandlesPayload:
+    deleted_count: int = shown("Candles deleted.")
 
 
 @strawberry.type(description="What became of a piece of raw data.")
@@ -108,6 +114,27 @@ class Mutation:
         written = await info.context.db.market_data.upsert_candles(candles, force_update)
         distinct = {(candle.series, candle.start_time) for candle in candles}
         return UpsertCandlesPayload(stored_count=len(written), kept_count=len(distinct) - len(written))
+
+    @strawberry.mutation(
+        graphql_type=DeleteCandlesPayload | None,
+        description=(
+            "Delete the stored candles of one series that start in [start, end). Subscribers hear DELETED with the "
+            "range; where nothing was stored, nothing is told. Of more than 100,000 the oldest are deleted first, each "
+            "100,000 by themselves: when time runs out, ask again for the rest."
+        ),
+    )
+    async def delete_candles(
+        self,
+        info: Info,
+        *,
+        exchange: Exchange = "okx",
+        symbol: Symbol,
+        timeframe: TimeframeOf,
+        start: Annotated[datetime, strawberry.argument(description="The first start, inclusive.")],
+        end: Annotated[datetime, strawberry.argument(description="The end of starts, exclusive.")],
+    ) -> DeleteCandlesPayload:
+        deleted = await info.context.db.market_data.delete_candles(exchange, symbol, timeframe, start, end)
+        return DeleteCandlesPayload(deleted_count=deleted)
 
     @strawberry.mutation(
         graphql_type=InsertRawTradePayload | None,

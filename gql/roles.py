@@ -4,7 +4,9 @@ from enum import StrEnum
 
 BOTS = frozenset({"createBot", "updateBot", "recordHeartbeat", "deleteBot"})
 """Mutations of bots."""
-MARKET_DATA = frozenset({"upsertCandle", "upsertCandles", "insertMarketDataPoint", "insertRawWebsocketData"})
+MARKET_DATA = frozenset(
+    {"upsertCandle", "upsertCandles", "deleteCandles", "insertMarketDataPoint", "insertRawWebsocketData"}
+)
 """Mutations of what the exchange says."""
 
 

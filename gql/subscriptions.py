@@ -42,6 +42,8 @@ class Subscription:
             "One series, live. With `snapshot` (0 to 1,000): stored candles oldest first, then the forming one. "
             "With `after`: every candle written since that cursor, once, in its latest state, in order of writing: "
             "CLOSED if newer than any the cursor knew, else CORRECTED. Then every change, nothing lost between. "
+            "Candles that were deleted are told as DELETED with their range, in the same order, and those in it that "
+            "are newer than what is left come as FORMING and CLOSED again. "
             "A FORMING never follows its own CLOSED. A cursor of another series is BAD_USER_INPUT. A cursor of another "
             "database, or from beyond what is stored, is CURSOR_EXPIRED, and so ends a subscription whose database is "
             "replaced by another one or by an older copy of itself: begin anew, with a snapshot. "
@@ -70,8 +72,8 @@ class Subscription:
     @strawberry.subscription(
         graphql_type=AsyncGenerator[types.CandleEvent, None],
         description=(
-            "A watch list: up to 200 series on one subscription, the newest state of each. No GAP is told. It ends "
-            "with CURSOR_EXPIRED as `candles` does. "
+            "A watch list: up to 200 series on one subscription, the newest state of each. No GAP is told; DELETED is, "
+            "and then the newest candle that is left as SNAPSHOT. It ends with CURSOR_EXPIRED as `candles` does. "
             f"{SILENCE} series that nobody collects is told as NOT_COLLECTED."
         ),
     )

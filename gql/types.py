@@ -79,10 +79,11 @@ class CandleEvent:
     series = strawberry.field(
         graphql_type=SeriesKey, resolver=_candle_event_series, description="The series that it tells of."
     )
-    candle: Candle | None = shown("null for GAP and NOT_COLLECTED.")
+    candle: Candle | None = shown("null for GAP, DELETED and NOT_COLLECTED.")
     gap: TimeRange | None = shown(
         "Set for GAP: candles in this range are missing and could not be recovered yet. "
-        "It is told in whole candles. A candle in it that is stored all the same is the exchange's own."
+        "It is told in whole candles. A candle in it that is stored all the same is the exchange's own. "
+        "Set for DELETED: candles that started in this range were deleted."
     )
 
 

@@ -1,5 +1,6 @@
 """Queries for candles, of which those that take long to build are built once."""
 
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -9,7 +10,8 @@ from repos import keyset
 from repos.arrays import arrays, typed
 from repos.domain import Series
 from repos.hot import Hot
-from repos.revisions import KEY, VALUES
+from repos.revisions import COLUMNS, KEY, VALUES
+from repos.tables import deletions as d
 from repos.tables import market_data as t
 from repos.tables import series as s
 
@@ -76,6 +78,31 @@ def pages_statement(given: frozenset[str], backward: bool) -> Hot:
     return Hot(keyset.statement(RAW, [t.c.start_time], between(key, *times), cut, beside, asked))
 
 
+def changes_after(series: Series, revision: int, start: datetime | None, limit: int) -> sa.Select[Any]:
+    """At most `limit` candles and deletions behind that place in the order of writing, in that order.
+
+    Each row has its revision, the series' `forgotten`, end and newest start before it of a deletion, and COLUMNS, of
+    which a deletion has the start alone.
+    """
+    given = sa.literal(revision, sa.BigInteger)
+    later: sa.ColumnElement[bool] = t.c.revision > given
+    if start is not None:
+        later = sa.tuple_(t.c.revision, t.c.start_time) > sa.tuple_(given, sa.literal(start, t.c.start_time.type))
+    nothing = [sa.cast(sa.null(), column.type).label(column.name) for column in (d.c.end_time, d.c.newest_before)]
+    candles = sa.select(t.c.revision, *nothing, *COLUMNS).where(*of(series), later)
+    nothing = [sa.cast(sa.null(), column.type).label(column.name) for column in COLUMNS[1:]]
+    of_series = (d.c[name] == getattr(series, name) for name in KEY)
+    deleted = sa.select(d.c.revision, d.c.end_time, d.c.newest_before, d.c.start_time, *nothing)
+    deleted = deleted.where(*of_series, d.c.revision > given)
+    # Each is cut by itself, so that an index brings no more than is wanted.
+    parts = [part.order_by("revision", "start_time").limit(limit).subquery().select() for part in (candles, deleted)]
+    found = sa.union_all(*parts).subquery("found")
+    known = sa.select(s.c.forgotten).where(*(s.c[name] == getattr(series, name) for name in KEY)).scalar_subquery()
+    columns = [column for column in found.c if column.name != "revision"]
+    query = sa.select(found.c.revision, sa.func.coalesce(known, 0).label("forgotten"), *columns)
+    return query.order_by(found.c.revision, found.c.start_time).limit(limit)
+
+
 def _cut(limit: Any, backward: bool, given: dict[str, Any]) -> keyset.Cut:
     after, before = ((given[name],) if name in given else None for name in ("after", "before"))
     return keyset.Cut(limit, backward, after, before)
@@ -83,14 +110,16 @@ def _cut(limit: Any, backward: bool, given: dict[str, Any]) -> keyset.Cut:
 
 @lru_cache(maxsize=1)
 def window_statement() -> Hot:
-    """Revision and newest start of a series, the last revision of what is older than its newest `limit` candles, and
-    those, each with its revision; without any their columns are null."""
+    """Revision and newest start of a series, the last revision of what is older than its newest `limit` candles, that
+    of its deletions, and those candles, each with its revision; without any their columns are null."""
     key = _asked_series()
     limit = sa.bindparam("limit", type_=sa.Integer)
     page = sa.select(t.c.revision, *RAW).where(*of(key)).order_by(t.c.start_time.desc()).limit(limit).cte("page")
     oldest = sa.select(sa.func.min(page.c.start_time)).scalar_subquery()
     older = sa.select(t.c.revision).where(*of(key), t.c.start_time < oldest).order_by(t.c.revision.desc()).limit(1)
-    head = sa.select(*written(key), older.scalar_subquery().label("older")).subquery("head")
+    deleted = sa.select(sa.func.max(d.c.revision)).where(*(d.c[name] == value for name, value in key._asdict().items()))
+    gone = (older.scalar_subquery().label("older"), deleted.scalar_subquery().label("deleted"))
+    head = sa.select(*written(key), *gone).subquery("head")
     return Hot(sa.select(head, page).select_from(head.outerjoin(page, sa.true())).order_by(page.c.start_time))
 
 

@@ -157,10 +157,11 @@ class CandleReader(BaseRepository):
         ends = [bisect_right(rows, place, key=place_of) for place in range(-1, len(pages))]
         return [_page(page, rows[ends[n] : ends[n + 1]], BESIDE + 1, epoch) for n, page in enumerate(pages)]
 
-    async def window(self, series: Series, most: int) -> tuple[Position, int | None, list[tuple[int, Sequence[Any]]]]:
+    async def window(self, series: Series, most: int) -> tuple[Position, int, bool, list[tuple[int, Sequence[Any]]]]:
         """The newest `most` candles, the oldest first: each one's revision and raw row.
 
-        Before them, where a reader of them stands, and the last revision of older ones; None when there are none.
+        Before them, where a reader of them stands, the last revision of older ones and of deletions (0: there are
+        none), and whether no candle is older.
 
         Raises:
             DatabaseOperationError: The database failed.
@@ -168,9 +169,9 @@ class CandleReader(BaseRepository):
         asked = series._asdict() | {"limit": most}
         epoch = await self._epoch.known()
         rows = await self._fetch(f"reading the newest candles of {series}", window_statement(), asked)
-        revision, newest, older = rows[0][:3]
-        kept: list[tuple[int, Sequence[Any]]] = [(row[3], tuple(row[4:])) for row in rows if row[4] is not None]
-        return _position(series, revision, newest, epoch), older, kept
+        revision, newest, older, deleted = rows[0][:4]
+        kept: list[tuple[int, Sequence[Any]]] = [(row[4], tuple(row[5:])) for row in rows if row[5] is not None]
+        return _position(series, revision, newest, epoch), max(older or 0, deleted or 0), older is None, kept
 
     async def newest(self, series: Sequence[Series]) -> dict[Series, StoredCandle]:
         """The newest candle of each series that has one.

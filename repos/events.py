@@ -8,6 +8,22 @@ from typing import NamedTuple
 from repos.domain import Bot, Candle, DataType, Series, Timeframe, Trade
 
 
+class Deletion(NamedTuple):
+    """The candles that started in [start, end) were deleted; `newest` is the newest start before them that was left."""
+
+    start: datetime
+    end: datetime
+    newest: datetime | None
+
+    def lowered(self, newest: datetime | None) -> datetime | None:
+        """The newest start of a reader who knew `newest` to be that."""
+        return self.newest if newest is not None and self.start <= newest < self.end else newest
+
+
+Change = Candle | Deletion
+"""What one row of the database tells of a series."""
+
+
 class Position(NamedTuple):
     """Where a reader of one series stands in the order of writing.
 
@@ -21,6 +37,14 @@ class Position(NamedTuple):
     start: datetime | None
     newest: datetime | None
     epoch: str
+
+    def after(self, revision: int, change: Change) -> "Position":
+        """Where the reader stands who has read that change, too."""
+        if isinstance(change, Deletion):
+            return Position(self.series, revision, None, change.lowered(self.newest), self.epoch)
+        start = change.start_time
+        newest = start if self.newest is None else max(self.newest, start)
+        return Position(self.series, revision, start, newest, self.epoch)
 
 
 class TapePosition(NamedTuple):
@@ -43,12 +67,13 @@ class CandleEventKind(Enum):
     CLOSED = "closed"
     CORRECTED = "corrected"
     GAP = "gap"
+    DELETED = "deleted"
     NOT_COLLECTED = "not_collected"
 
 
 class CandleEvent(NamedTuple):
-    """`candle` is None for GAP and NOT_COLLECTED, `gap` is set for GAP alone. Reading on from `position` loses
-    nothing."""
+    """GAP and DELETED have a range, `gap`, NOT_COLLECTED nothing, and all others a `candle`. Reading on from `position`
+    loses nothing."""
 
     kind: CandleEventKind
     position: Position

@@ -12,11 +12,13 @@ from structlog.typing import FilteringBoundLogger
 
 from repos.arrays import arrays, filled, typed
 from repos.base import BaseRepository
-from repos.candle_queries import between, of
+from repos.candle_queries import between, changes_after, of
 from repos.candle_reader import AskedPage, CandlePage, CandleReader
-from repos.domain import Candle, InvalidValue, Market, Series, Timeframe, check_range, not_ahead
+from repos.deletions import delete
+from repos.domain import Candle, InvalidValue, Market, Series, Timeframe, check_range, instant, not_ahead
 from repos.epoch import EpochRepository
-from repos.events import Position
+from repos.errors import CursorExpired
+from repos.events import Change, Deletion, Position
 from repos.feed.bus import Bus
 from repos.revisions import COLUMNS, KEY, candle_of, write
 from repos.tables import market_data as t
@@ -102,6 +104,32 @@ class MarketDataRepository(BaseRepository):
             self._log.info(many if len(stored) > 1 else f"Stored candle: {where}")
         return stored
 
+    async def delete_candles(self, exchange: str, symbol: str, timeframe: str, start: datetime, end: datetime) -> int:
+        """Delete the candles that start in [start, end); how many there were.
+
+        That takes one new revision of the series, announced with the range. Of more than repos.deletions.AT_ONCE the
+        oldest go first, in transactions of their own, each with its part of the range: a failure leaves the later ones.
+
+        Raises:
+            InvalidValue: A name, the timeframe or an instant is none, or start is after end.
+            DatabaseOperationError: The database failed.
+        """
+        series = Series.of(exchange, symbol, timeframe)
+        start, end = instant("start", start), instant("end", end)
+        check_range(start, end)
+        count = 0
+        while start < end:
+            async with self._transaction(f"deleting candles of {series}") as connection:
+                news = await delete(connection, series, start, end)
+                if news is None:
+                    break
+                await self._bus.announce(connection, news)
+            self.written[series] = max(news.revision, self.written.get(series, 0))
+            self._log.info(f"Deleted candles: {news.count:,} of {series.symbol} {series.timeframe}")
+            count += news.count
+            start = news.deletion.end
+        return count
+
     async def get_candles(
         self, symbol: str, timeframe: str, start_time: datetime, end_time: datetime, exchange: str = "okx"
     ) -> list[Candle]:
@@ -153,26 +181,28 @@ class MarketDataRepository(BaseRepository):
         async with self._transaction(f"counting candles of {series}") as connection:
             return int((await connection.execute(query)).scalar_one())
 
-    async def changes(self, position: Position, limit: int) -> list[tuple[Candle, Position]]:
-        """At most `limit` candles written after `position`, in order of writing, each once in its latest state, with
-        the position behind it."""
+    async def changes(self, position: Position, limit: int) -> list[tuple[Change, Position]]:
+        """At most `limit` changes after `position`, in order of writing, each with the position behind it.
+
+        A change is a candle, once in its latest state, or a deletion, unless one of a wider range came after it.
+
+        Raises:
+            CursorExpired: Deletions after `position` are not told any more.
+            DatabaseOperationError: The database failed.
+        """
         series = position.series
-        revision = sa.literal(position.revision, sa.BigInteger)
-        if position.start is None:
-            later: sa.ColumnElement[bool] = t.c.revision > revision
-        else:
-            start = sa.literal(position.start, t.c.start_time.type)
-            later = sa.tuple_(t.c.revision, t.c.start_time) > sa.tuple_(revision, start)
-        order = (t.c.revision, t.c.start_time)
-        query = sa.select(t.c.revision, *COLUMNS).where(*of(series), later).order_by(*order).limit(limit)
+        query = changes_after(series, position.revision, position.start, limit)
         async with self._transaction(f"reading changes of {series}") as connection:
             rows = (await connection.execute(query)).all()
-        changes = []
-        newest = position.newest
-        for row in rows:
-            candle = candle_of(series, row[1:])
-            newest = max(newest or candle.start_time, candle.start_time)
-            changes.append((candle, Position(series, row[0], candle.start_time, newest, position.epoch)))
+        if rows and rows[0].forgotten > position.revision:
+            raise CursorExpired(
+                "deletions since then are so many that not all can be told: begin anew, with a snapshot"
+            )
+        changes: list[tuple[Change, Position]] = []
+        for revision, _, end, newest, *values in rows:
+            change = Deletion(values[0], end, newest) if end else candle_of(series, values)
+            position = position.after(revision, change)
+            changes.append((change, position))
         return changes
 
     async def position(self, series: Series) -> Position:
@@ -213,5 +243,5 @@ class MarketDataRepository(BaseRepository):
                 r.revision,
             )
             for r in rows
-            if r.revision
+            if r.candle_count
         ]

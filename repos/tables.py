@@ -46,8 +46,24 @@ series = sa.Table(
     sa.Column("first_time", _INSTANT),
     sa.Column("last_time", _INSTANT),
     sa.Column("candle_count", sa.BigInteger, nullable=False, server_default="0"),
+    # The last revision whose deletion is not told any more (repos.deletions).
+    sa.Column("forgotten", sa.BigInteger, nullable=False, server_default="0"),
 )
 """One row a series. Its lock orders the writers, so the revisions of a series commit in order and without a hole."""
+
+deletions = sa.Table(
+    "deletions",
+    metadata,
+    sa.Column("exchange", sa.Text, primary_key=True),
+    sa.Column("symbol", sa.Text, primary_key=True),
+    sa.Column("timeframe", sa.Text, primary_key=True),
+    sa.Column("revision", sa.BigInteger, primary_key=True),
+    sa.Column("start_time", _INSTANT, nullable=False),
+    sa.Column("end_time", _INSTANT, nullable=False),
+    # The start of the newest candle before the range that was left.
+    sa.Column("newest_before", _INSTANT),
+)
+"""Candles of a series were deleted in [start_time, end_time), by that revision: readers that resume must hear of it."""
 
 raw_trades = sa.Table(
     "raw_trades",

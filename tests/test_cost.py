@@ -142,7 +142,8 @@ def weighed(executor, parent, details):
         return 1, 0
     field = parent.fields[name]
     kind = get_named_type(field.type)
-    once, row = {"totalCount": 1_000, "stats": 1_000, "latestCandle": 10, "tickSize": 10}.get(name, 0), 0
+    dear = {"deleteCandles": 10_000, "totalCount": 1_000, "stats": 1_000, "latestCandle": 10, "tickSize": 10}
+    once, row = dear.get(name, 0), 0
     if is_leaf_type(kind):
         once += 1
     else:

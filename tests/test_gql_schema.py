@@ -19,6 +19,7 @@ def test_the_schema_keeps_the_contract():
     # What the contract of the trust part asks for: no silence, and an argument beside the deprecated botId.
     assert [change.description for change in find_dangerous_changes(contract, ours)] == [
         "An optional argument Mutation.recordHeartbeat(id:) was added.",
+        "Enum value CandleEventKind.DELETED was added.",
         "Enum value CandleEventKind.NOT_COLLECTED was added.",
     ]
 

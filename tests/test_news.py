@@ -4,15 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from repos.feed.news import (
-    PIECE_BYTES,
-    Ask,
-    CandleNews,
-    Decoder,
-    Tape,
-    TradeNews,
-    encode,
-)
+from repos.feed.codec import PIECE_BYTES, Decoder, encode
+from repos.feed.news import Ask, CandleNews, Tape, TradeNews
 from tests.builders import BTC_1M, MINUTE, NOON, a_trade
 from tests.test_feed import minute
 

@@ -75,17 +75,22 @@ WRITES = st.tuples(
     st.sampled_from(["write", "write elsewhere"]),
     st.dictionaries(NUMBERS, st.sampled_from([101, "102.50", "1E+3"]), min_size=1),
 )
+DELETIONS = st.tuples(st.sampled_from(["delete", "delete elsewhere"]), st.tuples(NUMBERS, NUMBERS).map(sorted))
 READS = st.tuples(
     st.just("read"),
     st.fixed_dictionaries({"last": st.integers(0, 8)}, optional={"start": NUMBERS, "before": NUMBERS}),
 )
-STEPS = st.lists(WRITES | READS | st.sampled_from([("lose", None), ("settle", None)]), min_size=1, max_size=12)
+STEPS = st.lists(
+    WRITES | DELETIONS | READS | st.sampled_from([("lose", None), ("settle", None)]), min_size=1, max_size=12
+)
 
 
-async def test_any_interleaving_of_writes_losses_and_reads_is_answered_as_by_the_database(db, feed, elsewhere):
+async def test_any_interleaving_of_writes_deletions_losses_and_reads_is_answered_as_by_the_database(
+    db, feed, elsewhere
+):
     found: list[list] = []
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(STEPS)
     def collect(steps):
         found.append(steps)
@@ -100,6 +105,9 @@ async def test_any_interleaving_of_writes_losses_and_reads_is_answered_as_by_the
                     writer = db if step == "write" else elsewhere
                     candles = [minute(n, series, close=close, high=1000) for n, close in what.items()]
                     await writer.market_data.upsert_candles(candles, force_update=True)
+                case "delete" | "delete elsewhere":
+                    deleter = db if step == "delete" else elsewhere
+                    await deleter.market_data.delete_candles(*series, *(NOON + n * MINUTE for n in what))
                 case "lose":
                     async with db.engine.begin() as connection:
                         await connection.exec_driver_sql(KILL)

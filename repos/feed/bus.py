@@ -10,7 +10,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from repos.base import DRIVER_ERRORS, translated
-from repos.feed.news import Decoder, Follows, News, encode
+from repos.feed.codec import Decoder, Follows, encode
+from repos.feed.news import News
 from repos.hot import Hot
 
 CHANNEL = "candleql"

@@ -17,11 +17,12 @@ from repos.events import (
     Health,
     Position,
     TapePosition,
+    TimeRange,
     TradesEvent,
 )
 from repos.feed.mailbox import Mailbox
-from repos.feed.news import BotNews, CandleNews, Expired, FormingNews, News, Tape
-from repos.feed.reading import Reading, candle_events, expired, trades_events, written
+from repos.feed.news import BotNews, CandleNews, DeletedNews, Expired, FormingNews, News, Tape
+from repos.feed.reading import Reading, candle_events, changed, expired, trades_events
 from repos.feed.receiver import TICK, Receiver
 from repos.feed.topics import BOTS, HEALTH
 
@@ -39,7 +40,7 @@ class Feed(Receiver):
 
     Every iterator registers before it reads, then drops what it has read: nothing falls between. Any of them raises
     MailboxOverflow when its reader is too slow, CursorExpired when the epoch ends or `after` does not count in it, and
-    DatabaseOperationError when its first reads fail.
+    DatabaseOperationError when its reads fail: its first ones, and that of a watcher after a deletion.
     """
 
     def candles(self, series: Series, after: Position | None, snapshot: int) -> Reading[CandleEvent]:
@@ -63,15 +64,16 @@ class Feed(Receiver):
                     changes = await self._db.market_data.changes(reached, READ_ROWS)
                 else:
                     changes, table = hot_changes
-                newest = table.newest
+                # What a client knows is as it says; where its reader stands is as the table says.
+                stands = table
                 while changes:
-                    for candle, position in changes:
-                        yield position, written(candle, reached, position)
-                        newest = max(newest or candle.start_time, candle.start_time)
+                    for change, position in changes:
+                        yield position, changed(change, reached, position)
+                        if position.revision > table.revision:
+                            stands = stands.after(position.revision, change)
                         reached = position
                     changes = [] if hot_changes else await self._db.market_data.changes(reached, READ_ROWS)
-                # What a client knows is as it says; where its reader stands is as the table says.
-                reached = table if reached.revision <= table.revision else reached._replace(newest=newest)
+                reached = stands
             self.topics.reached(series, table.revision, table.epoch)
             if not table.revision and await self._uncollected([series]):
                 yield reached, CandleEvent(CandleEventKind.NOT_COLLECTED, reached)
@@ -80,8 +82,11 @@ class Feed(Receiver):
         return Reading(self.topics, series, candle_events, past=past)
 
     async def watch(self, series: Sequence[Series]) -> AsyncGenerator[CandleEvent, None]:
-        """Many series: the newest state of each, now and at every change. A slow reader skips states, never series."""
-        mailbox: Mailbox[tuple[Candle, int | None]] = Mailbox()
+        """Many series: the newest state of each, now and at every change. A slow reader skips states, never series.
+
+        Each deletion is told, and what is the newest after it.
+        """
+        mailbox: Mailbox[tuple[Candle, int | None] | DeletedNews] = Mailbox()
         newest: dict[Series, datetime] = {}
 
         def deliver(news: News) -> None:
@@ -92,6 +97,9 @@ class Feed(Receiver):
                         mailbox.note(key, (candle, revision))
                 case FormingNews(candles=[candle]):
                     mailbox.note(candle.series, (candle, None))
+                case DeletedNews(series=key, deletion=deletion):
+                    newest[key] = deletion.lowered(newest.get(key)) or EPOCH
+                    mailbox.put(news)
                 case Expired():
                     mailbox.fail(expired)
 
@@ -99,6 +107,7 @@ class Feed(Receiver):
         with self.topics.follow(wanted, deliver):
             read = await self._db.market_data.stored.states(wanted)
             states = {key: position for key, (_, position) in read.items()}
+            begun = {key: position.revision for key, position in states.items()}
             for key, (found, position) in read.items():
                 if found is not None:
                     yield CandleEvent(CandleEventKind.SNAPSHOT, position, found.candle)
@@ -110,7 +119,14 @@ class Feed(Receiver):
             for key in await self._uncollected(empty, "series[{}].symbol", wanted):
                 yield CandleEvent(CandleEventKind.NOT_COLLECTED, states[key])
             while True:
-                candle, revision = await mailbox.get()
+                news = await mailbox.get()
+                if isinstance(news, DeletedNews):
+                    if news.revision > begun[news.series]:
+                        for event in await self._left(news):
+                            states[news.series] = event.position
+                            yield event
+                    continue
+                candle, revision = news
                 reached = states[candle.series]
                 if revision is None:
                     if reached.newest is None or candle.start_time > reached.newest:
@@ -118,7 +134,17 @@ class Feed(Receiver):
                 elif revision > reached.revision and (reached.newest is None or candle.start_time >= reached.newest):
                     position = Position(candle.series, revision, None, candle.start_time, reached.epoch)
                     states[candle.series] = position
-                    yield written(candle, reached, position)
+                    yield changed(candle, reached, position)
+
+    async def _left(self, news: DeletedNews) -> list[CandleEvent]:
+        """What a watcher is told of a deletion: its range, and what is the newest by now."""
+        states = await self._db.market_data.stored.states([news.series])
+        found, position = states[news.series]
+        gap = TimeRange(news.deletion.start, news.deletion.end)
+        events = [CandleEvent(CandleEventKind.DELETED, position, None, gap)]
+        if found is not None:
+            events.append(CandleEvent(CandleEventKind.SNAPSHOT, position, found.candle))
+        return events
 
     def trades(self, exchange: str, symbol: str, after: TapePosition | None, snapshot: int) -> Reading[TradesEvent]:
         """The tape of one symbol in the order of writing: its newest `snapshot` trades or, instead, all after `after`;

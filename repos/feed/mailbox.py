@@ -49,6 +49,10 @@ class Mailbox(Generic[T]):
             self._notes[key] = note
             self._filled.set()
 
+    def forget(self, key: Hashable) -> None:
+        """Drop the unread note of that key, if there is one."""
+        self._notes.pop(key, None)
+
     @property
     def waiting(self) -> bool:
         """Whether there is anything to get, a failure included."""

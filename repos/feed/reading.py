@@ -5,11 +5,20 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Generic, Self, TypeVar
 
-from repos.domain import Candle, Series
+from repos.domain import Series
 from repos.errors import CursorExpired
-from repos.events import CandleEvent, CandleEventKind, Position, TapePosition, TimeRange, TradesEvent
+from repos.events import (
+    CandleEvent,
+    CandleEventKind,
+    Change,
+    Deletion,
+    Position,
+    TapePosition,
+    TimeRange,
+    TradesEvent,
+)
 from repos.feed.mailbox import Mailbox
-from repos.feed.news import CandleNews, Expired, FormingNews, GapNews, News, Tape, TradeNews
+from repos.feed.news import CandleNews, DeletedNews, Expired, FormingNews, GapNews, News, Tape, TradeNews
 from repos.feed.topics import Topics
 
 E = TypeVar("E", bound=CandleEvent | TradesEvent)
@@ -119,6 +128,10 @@ class Reading(Generic[E]):
                 self._mailbox.put(news, len(rows))
             case GapNews():
                 self._mailbox.put(news)
+            case DeletedNews():
+                self._mailbox.put(news)
+                # It may be of before the deletion. The topic tells anew which candle is forming.
+                self._mailbox.forget(self.key)
             case Expired():
                 self._mailbox.fail(expired)
 
@@ -133,20 +146,20 @@ def place(position: Position | TapePosition) -> Position | TapePosition:
 
 
 def candle_events(news: News, position: Position) -> list[CandleEvent]:
-    """A Step: CLOSED and CORRECTED for what was written after `position`, FORMING for what is newer than that, GAP for
-    the candles that a gap in the trades touches."""
+    """A Step: CLOSED, CORRECTED and DELETED for what was written after `position`, FORMING for what is newer than that,
+    GAP for the candles that a gap in the trades touches."""
     match news:
         case FormingNews(candles=[candle]) if position.newest is None or candle.start_time > position.newest:
             return [CandleEvent(CandleEventKind.FORMING, position, candle)]
-        case CandleNews(series=series, revision=revision, candles=[*candles]) if revision > position.revision:
+        case CandleNews(revision=revision, candles=[*candles]) if revision > position.revision:
             events = []
             for candle in candles:
-                start = candle.start_time
-                newest = start if position.newest is None else max(position.newest, start)
-                after = Position(series, revision, start, newest, position.epoch)
-                events.append(written(candle, position, after))
+                after = position.after(revision, candle)
+                events.append(changed(candle, position, after))
                 position = after
             return events
+        case DeletedNews(revision=revision, deletion=deletion) if revision > position.revision:
+            return [changed(deletion, position, position.after(revision, deletion))]
         case GapNews():
             timeframe = position.series.timeframe
             gap = TimeRange(timeframe.floor(news.after), timeframe.end(timeframe.floor(news.before)))
@@ -169,6 +182,9 @@ def trades_events(news: News, position: TapePosition) -> list[TradesEvent]:
     return []
 
 
-def written(candle: Candle, before: Position, position: Position) -> CandleEvent:
-    newer = before.newest is None or candle.start_time > before.newest
-    return CandleEvent(CandleEventKind.CLOSED if newer else CandleEventKind.CORRECTED, position, candle)
+def changed(change: Change, before: Position, position: Position) -> CandleEvent:
+    """What a reader at `before` is told of a change, behind which it stands at `position`."""
+    if isinstance(change, Deletion):
+        return CandleEvent(CandleEventKind.DELETED, position, None, TimeRange(change.start, change.end))
+    newer = before.newest is None or change.start_time > before.newest
+    return CandleEvent(CandleEventKind.CLOSED if newer else CandleEventKind.CORRECTED, position, change)

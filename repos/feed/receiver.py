@@ -14,21 +14,21 @@ import structlog
 
 from repos.base import DRIVER_ERRORS
 from repos.domain import Candle, Series
-from repos.errors import DatabaseOperationError, DatabaseUnavailable
-from repos.events import BotEventKind, CollectorReport, Position
+from repos.errors import CursorExpired, DatabaseOperationError, DatabaseUnavailable
+from repos.events import BotEventKind, Change, CollectorReport, Position
 from repos.feed.collectors import Collectors
 from repos.feed.gaps import compared
 from repos.feed.news import (
     Ask,
     AskCollectors,
     BotNews,
-    CandleNews,
     CollectorNews,
     FormingNews,
     News,
     Ping,
     Tape,
     TradeNews,
+    news_of,
 )
 from repos.feed.topics import BOTS, Key, Topics
 from repos.feed.windows import Windows
@@ -259,7 +259,6 @@ class Receiver:
         self._db.market_data.forget()
         self._db.tape.forget()
         self._stale.clear()
-        self.windows.clear()
         self.topics.expire()
 
     async def _read(self, key: Key) -> None:
@@ -273,21 +272,25 @@ class Receiver:
         if topic is None or topic.position is None or epoch is None:
             return
         reached = Position(series, topic.position, None, topic.newest, epoch)
-        kept: list[tuple[int, Candle]] = []
+        kept: list[tuple[int, Change]] = []
         while True:
-            rows = await self._db.market_data.changes(reached, _READ_ROWS)
+            try:
+                rows = await self._db.market_data.changes(reached, _READ_ROWS)
+            except CursorExpired as expired:
+                log.warning("What was missed of a series can't be told", series=str(series), reason=str(expired))
+                self.topics.expire_one(series)
+                return
             if epoch != self._db.epoch.current:
                 return
-            kept += [(position.revision, candle) for candle, position in rows]
+            kept += [(position.revision, change) for change, position in rows]
             whole = len(rows) < _READ_ROWS
             for revision, group in groupby(kept, key=lambda row: row[0]):
-                candles = [candle for _, candle in group]
+                changes = [change for _, change in group]
                 if not whole and revision == kept[-1][0]:
                     # The next page may hold more of this revision, which must come as one piece.
-                    kept = [(revision, candle) for candle in candles]
+                    kept = [(revision, change) for change in changes]
                     break
-                news = CandleNews(series, revision, candles[0].start_time, candles[-1].start_time, candles)
-                self.topics.deliver(news, read=True)
+                self.topics.deliver(news_of(series, revision, changes), read=True)
             if whole:
                 return
             reached = rows[-1][1]

@@ -8,7 +8,7 @@ from typing import Any
 
 from repos.candle_reader import AskedPage, CandlePage
 from repos.domain import Candle, Series
-from repos.events import Position
+from repos.events import Change, Deletion, Position
 from repos.feed.news import CandleNews
 from repos.stored import StoredCandle, StoredCandles, Texts, decoded, micros, moment_of
 
@@ -25,12 +25,15 @@ _ALL = 2**63
 Row = Sequence[Any]
 """The values of repos.candle_queries.RAW: first the start, in microseconds since 2000."""
 
+Prints = dict[object, tuple[Texts, list[str]]]
+"""By selection, what makes the texts of rows, and those that were made."""
+
 
 class Shelf:
     """Never changes: news makes another one, which takes over what stays.
 
-    `rows` ascend and are the newest of the series, at most `most`; `revisions` are theirs. `older` is the last revision
-    of what is older than they are, None when nothing is.
+    `rows` ascend and are the newest of the series, at most `most`; `revisions` are theirs. They are all that there is,
+    if it `is_whole`. `gone` is the last revision of what was written and is not here, as older candles and deletions.
     """
 
     def __init__(
@@ -40,18 +43,21 @@ class Shelf:
         epoch: str,
         rows: list[Row],
         revisions: list[int],
-        older: int | None,
+        *,
+        gone: int,
+        is_whole: bool,
         most: int,
     ) -> None:
         self.series = series
         self.revision = revision
         self.epoch = epoch
-        self.older = older
+        self.gone = gone
+        self.is_whole = is_whole
         self._rows = rows
         self._revisions = revisions
         self._most = most
         self._starts: list[int] = [row[0] for row in rows]
-        self._prints: dict[object, tuple[Texts, list[str]]] = {}
+        self._prints: Prints = {}
         self._pages: dict[tuple[object, int, int], str] = {}
 
     def page(self, asked: AskedPage) -> CandlePage | None:
@@ -89,19 +95,18 @@ class Shelf:
         """The newest candle; None unless one is here."""
         return StoredCandle(self.series, self._rows[-1]) if self._rows else None
 
-    def changes(self, position: Position) -> list[tuple[Candle, Position]] | None:
+    def changes(self, position: Position) -> list[tuple[Change, Position]] | None:
         """What was written after `position`, as MarketDataRepository.changes; None unless all of it is here."""
         if position.revision > self.revision or position.epoch != self.epoch:
             return None
-        if self.older is not None and (position.revision, position.start is None) <= (self.older, False):
+        if (position.revision, position.start is None) <= (self.gone, False):
             return None
         behind = (position.revision, _ALL if position.start is None else micros(position.start))
-        newest = position.newest
-        changes = []
+        changes: list[tuple[Change, Position]] = []
         for revision, start in self._written[bisect_right(self._written, behind) :]:
             candle = decoded(self.series, self._rows[bisect_left(self._starts, start)])
-            newest = max(newest or candle.start_time, candle.start_time)
-            changes.append((candle, Position(self.series, revision, candle.start_time, newest, self.epoch)))
+            position = position.after(revision, candle)
+            changes.append((candle, position))
         return changes
 
     @cached_property
@@ -111,30 +116,47 @@ class Shelf:
 
     def _reaches(self, moment: datetime | None) -> bool:
         """Whether every candle that starts at `moment` or later is here; None is the beginning of time."""
-        return self.older is None or (moment is not None and micros(moment) >= self._starts[0])
+        return self.is_whole or (moment is not None and micros(moment) >= self._starts[0])
 
     def after(self, news: CandleNews) -> "Shelf":
         """The shelf after that write."""
         candles = news.candles or []
         rows, starts, revisions = self._rows.copy(), self._starts.copy(), self._revisions.copy()
         prints = {key: (make, kept.copy()) for key, (make, kept) in self._prints.items() if len(candles) <= _MANY}
-        older = self.older
+        gone, is_whole = self.gone, self.is_whole
         for candle in candles:
             row = _row(candle)
             place = bisect_left(starts, row[0])
             until = place + (place < len(starts) and starts[place] == row[0])
-            if not until and older is not None:
-                older = news.revision
+            if not until and not is_whole:
+                gone = news.revision
                 continue
             rows[place:until], starts[place:until], revisions[place:until] = [row], [row[0]], [news.revision]
             for make, kept in prints.values():
                 kept[place:until] = make(self.series, [row])
         excess = max(0, len(rows) - self._most)
         if excess:
-            older = max(older or 0, *revisions[:excess])
+            gone, is_whole = max(gone, *revisions[:excess]), False
         for _, kept in prints.values():
             del kept[:excess]
-        shelf = Shelf(self.series, news.revision, self.epoch, rows[excess:], revisions[excess:], older, self._most)
+        return self._then(news.revision, rows[excess:], revisions[excess:], prints, gone=gone, is_whole=is_whole)
+
+    def without(self, revision: int, deletion: Deletion) -> "Shelf | None":
+        """The shelf after that deletion; None when it may have too few candles left, as older ones are elsewhere."""
+        low, high = (bisect_left(self._starts, micros(moment)) for moment in (deletion.start, deletion.end))
+        if low < high and not self.is_whole:
+            return None
+        rows, revisions = self._rows.copy(), self._revisions.copy()
+        prints = {key: (make, kept.copy()) for key, (make, kept) in self._prints.items()}
+        del rows[low:high], revisions[low:high]
+        for _, kept in prints.values():
+            del kept[low:high]
+        return self._then(revision, rows, revisions, prints, gone=revision, is_whole=self.is_whole)
+
+    def _then(
+        self, revision: int, rows: list[Row], revisions: list[int], prints: Prints, *, gone: int, is_whole: bool
+    ) -> "Shelf":
+        shelf = Shelf(self.series, revision, self.epoch, rows, revisions, gone=gone, is_whole=is_whole, most=self._most)
         shelf._prints = prints
         return shelf
 

@@ -7,7 +7,19 @@ from datetime import datetime
 
 from repos.domain import Candle, Series
 from repos.feed.gaps import OpenGaps
-from repos.feed.news import BotNews, CandleNews, CollectorNews, Expired, FormingNews, GapNews, News, Tape, TradeNews
+from repos.feed.news import (
+    BotNews,
+    CandleNews,
+    CollectorNews,
+    DeletedNews,
+    Expired,
+    FormingNews,
+    GapNews,
+    News,
+    Tape,
+    TradeNews,
+    Written,
+)
 
 BOTS = "bots"
 HEALTH = "health"
@@ -100,7 +112,13 @@ class Topics:
         """The epoch is another: forget all that is known, and tell every follower."""
         self.gaps = OpenGaps()
         self._left.clear()
-        for topic in list(self._topics.values()):
+        for key in list(self._topics):
+            self.expire_one(key)
+
+    def expire_one(self, key: Key) -> None:
+        """What was missed of this topic can't be told any more: its followers begin anew."""
+        topic = self._topics.get(key)
+        if topic is not None:
             topic.position = topic.newest = topic.forming = None
             topic.told = 0
             self._hand(topic, Expired())
@@ -113,20 +131,18 @@ class Topics:
         changes must be read.
         """
         match news:
-            case CandleNews(series=series, revision=revision):
+            case CandleNews(series=series, revision=revision) | DeletedNews(series=series, revision=revision):
                 topic = self._topics.get(series)
                 if topic is None or (topic.position is not None and revision <= topic.position):
                     return None
                 topic.told = max(topic.told, revision)
                 if topic.position is None:
                     topic.position = revision - 1
-                if news.candles is None or (revision != topic.position + 1 and not read):
+                is_whole = isinstance(news, DeletedNews) or news.candles is not None
+                if not is_whole or (revision != topic.position + 1 and not read):
                     return series
                 topic.position = revision
-                topic.newest = max(topic.newest or news.last, news.last)
-                if topic.forming is not None and topic.forming.start_time <= topic.newest:
-                    topic.forming = None
-                self._hand(topic, news)
+                self._hand_written(topic, news)
             case TradeNews(tape=tape, previous_id=previous, last_id=last):
                 topic = self._topics.get(tape)
                 if topic is None or (topic.position is not None and last <= topic.position):
@@ -154,6 +170,18 @@ class Topics:
             case CollectorNews():
                 self._hand(self._topics.get(HEALTH), news)
         return None
+
+    def _hand_written(self, topic: Topic, news: Written) -> None:
+        if isinstance(news, DeletedNews):
+            topic.newest = news.deletion.lowered(topic.newest)
+            self._hand(topic, news)
+            if topic.forming is not None:  # which followers who saw it in the range have dropped
+                self._hand(topic, FormingNews([topic.forming]))
+            return
+        topic.newest = max(topic.newest or news.last, news.last)
+        if topic.forming is not None and topic.forming.start_time <= topic.newest:
+            topic.forming = None
+        self._hand(topic, news)
 
     def _hand(self, topic: Topic | None, news: News) -> None:
         if topic is not None:

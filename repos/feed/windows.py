@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from typing import TypeVar
 
 from repos.candle_reader import AskedPage, CandlePage, CandleReader
-from repos.domain import Candle, Series
-from repos.events import Position
-from repos.feed.news import CandleNews, News
+from repos.domain import Series
+from repos.events import Change, Position
+from repos.feed.news import CandleNews, DeletedNews, Expired, News
 from repos.feed.shelf import Shelf
 from repos.feed.topics import Topics
 from repos.stored import StoredCandle
@@ -30,22 +30,24 @@ one after the other can't have each of them filled."""
 class Window:
     """One series; `shelf` is None until it was read."""
 
-    def __init__(self, series: Series, topics: Topics) -> None:
+    def __init__(self, series: Series, topics: Topics, lost: Callable[["Window"], None]) -> None:
+        """`lost` hears when what it held is of no use any more."""
         self.series = series
         self.shelf: Shelf | None = None
         self.settled = asyncio.Event()
         """It was filled, or closed."""
         self.asked_at = asyncio.get_running_loop().time()
-        self._early: list[CandleNews] = []
+        self._lost = lost
+        self._early: list[News] = []
         self._following = ExitStack()
         self._following.enter_context(topics.follow([series], self._deliver, count=0))
 
     def fill(self, shelf: Shelf) -> None:
         """Begin with what was read after the window was made."""
         self.shelf = shelf
-        for news in self._early:
+        early, self._early = self._early, []
+        for news in early:
             self._deliver(news)
-        self._early.clear()
         self.settled.set()
 
     def close(self) -> None:
@@ -54,12 +56,17 @@ class Window:
         self._following.close()
 
     def _deliver(self, news: News) -> None:
-        if not isinstance(news, CandleNews):
-            return
-        if self.shelf is None:
-            self._early.append(news)
-        elif news.revision > self.shelf.revision:
-            self.shelf = self.shelf.after(news)
+        match news:
+            case Expired():
+                self._lost(self)
+            case CandleNews() | DeletedNews() if self.shelf is None:
+                self._early.append(news)
+            case CandleNews(revision=revision) if self.shelf and revision > self.shelf.revision:
+                self.shelf = self.shelf.after(news)
+            case DeletedNews(revision=revision, deletion=deletion) if self.shelf and revision > self.shelf.revision:
+                self.shelf = self.shelf.without(revision, deletion)
+                if self.shelf is None:
+                    self._lost(self)
 
 
 class Windows:
@@ -101,7 +108,7 @@ class Windows:
         pages = zip(asked, shelves, strict=True)
         return [self._counted(None if shelf is None else shelf.page(page)) for page, shelf in pages]
 
-    async def changes(self, position: Position) -> tuple[list[tuple[Candle, Position]], Position] | None:
+    async def changes(self, position: Position) -> tuple[list[tuple[Change, Position]], Position] | None:
         """What was written after `position`, as MarketDataRepository.changes, if all of it lies inside the window,
         which this opens; and where the window stands."""
         shelf = await self._shelf(self._window(position.series, wanted=self._most > 0))
@@ -116,11 +123,6 @@ class Windows:
         window = self._window(series, wanted=False)
         shelf = None if window is None else self._readable(window)
         return self._counted(None if shelf is None or shelf.revision < revision else shelf.newest)
-
-    def clear(self) -> None:
-        """Forget all: the epoch is another."""
-        for window in list(self._windows.values()):
-            self._close(window)
 
     def _holds(self, asked: AskedPage) -> bool:
         """Whether a window, when it is filled, holds that page."""
@@ -137,7 +139,7 @@ class Windows:
         window = self._windows.get(series)
         if window is None:
             if wanted and self._connection() is not None and self._has_room():
-                window = self._windows[series] = Window(series, self._topics)
+                window = self._windows[series] = Window(series, self._topics, self._close)
                 self._wanted.put_nowait(window)
         else:
             self._windows.move_to_end(series)
@@ -179,7 +181,7 @@ class Windows:
             window = await self._wanted.get()
             series, connection = window.series, self._connection()
             try:
-                position, older, rows = await self._reader.window(series, self._most)
+                position, gone, is_whole, rows = await self._reader.window(series, self._most)
             except BaseException:
                 self._close(window)
                 raise
@@ -188,11 +190,9 @@ class Windows:
             if self._windows.get(series) is not window:
                 continue
             self._topics.reached(series, position.revision, position.epoch)
-            revisions = [revision for revision, _ in rows]
-            shelf = Shelf(
-                series, position.revision, position.epoch, [row for _, row in rows], revisions, older, self._most
-            )
-            window.fill(shelf)
+            kept = [row for _, row in rows], [revision for revision, _ in rows]
+            stands = position.revision, position.epoch
+            window.fill(Shelf(series, *stands, *kept, gone=gone, is_whole=is_whole, most=self._most))
 
     def _close(self, window: Window) -> None:
         if self._windows.get(window.series) is window:
