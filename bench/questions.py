@@ -57,6 +57,8 @@ class Question:
     """One request each; they take turns."""
     path: str
     """Of the floor, which takes the variables as parameters."""
+    is_hot: bool = False
+    """It is asked when our server has the newest candles of all series in memory; the floor asks the database."""
 
     def asked(self) -> list[bytes]:
         """The HTTP requests for a GraphQL server."""
@@ -77,35 +79,45 @@ def questions(past: datetime) -> list[Question]:
     def pages(last: int) -> list[dict[str, Any]]:
         return [{"symbol": symbol, "end": end, "last": last} for symbol in SYMBOLS]
 
-    hot = [{"symbol": SYMBOLS[0], "last": 500}]
+    each = [{"symbol": symbol} for symbol in SYMBOLS]
     return [
         Question("1,000 candles, 8 fields", 2.3, _PAGE, pages(1_000), "/candles"),
-        Question("latestCandle", 0.95, _LATEST, [{"symbol": symbol} for symbol in SYMBOLS], "/latest"),
+        Question("latestCandle", 0.95, _LATEST, each, "/latest"),
         Question("20 aliased series of 100", 4.0, _MANY, [{"end": end}], "/many"),
         Question("10,000 candles", 1.7, _PAGE, pages(10_000), "/candles"),
         Question("candleSeries, 1,000", 3.0, _COLUMNS, pages(1_000), "/columns"),
         Question("candleSeries, 10,000", 3.0, _COLUMNS, pages(10_000), "/columns"),
-        Question("newest 500 of a hot series", 12.0, _PAGE, hot, "/candles"),
         Question("100 bots with latestCandle", 0.8, _ALL_BOTS, [{}], "/bots"),
+        Question("hot: newest 500", 12.0, _PAGE, [asked | {"last": 500} for asked in each], "/candles", True),
+        Question("hot: latestCandle", 0.95, _LATEST, each, "/latest", True),
+        Question("hot: 20 aliased series of 100", 4.0, _MANY, [{}], "/many", True),
+        Question("hot: 100 bots with latestCandle", 0.8, _ALL_BOTS, [{}], "/bots", True),
     ]
 
 
-def same(ours: Any, floor: Any) -> bool:
-    """Whether two answers hold the same rows: numbers by value, instants by time, whatever is around them."""
-    return bool(_rows(ours) == _rows(floor))
+WARM = asked_of(_PAGE, [{"symbol": symbol, "last": 1} for symbol in SYMBOLS])
+"""What opens the windows of all series."""
+
+
+def same(answer: Any, floor: Any, *, exact: bool) -> bool:
+    """Whether an answer holds the floor's rows, whatever is around them: to the letter if `exact`, otherwise numbers by
+    value and instants by time."""
+    return bool(_rows(answer, exact) == _rows(floor, exact))
 
 
 _NUMBERS = {"open", "high", "low", "close", "volume", "virtualBalance"}
 
 
-def _rows(value: Any, name: str = "") -> Any:
+def _rows(value: Any, exact: bool, name: str = "") -> Any:
     if isinstance(value, dict):
         if len(value) == 1 or (value and all(key.startswith("s") and key[1:].isdigit() for key in value)):
-            found = [_rows(item) for item in value.values()]
+            found = [_rows(item, exact) for item in value.values()]
             return found[0] if len(found) == 1 else found
-        return {key: _rows(item, key) for key, item in value.items()}
+        return {key: _rows(item, exact, key) for key, item in value.items()}
     if isinstance(value, list):
-        return [_rows(item, name) for item in value]
+        return [_rows(item, exact, name) for item in value]
+    if exact:
+        return value
     if name == "timestamp":
         return datetime.fromisoformat(value)
     if name in _NUMBERS and isinstance(value, str):

@@ -9,12 +9,10 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Literal, cast
 
-import asyncpg
 import uvicorn
 import uvloop
 
 from bench.cores import pin
-from bench.database import SYMBOLS
 from bench.floor import floor
 from bench.plain import plain
 from bench.roomy import ROOMY
@@ -50,8 +48,8 @@ async def _serve(name: str, url: str) -> None:
             http = cast("type[asyncio.Protocol]", partial(HTTPConnection, Guests(ROOMY, Proxies(()))))
             settle()
         elif name == "floor":
-            app = floor(await stack.enter_async_context(asyncpg.create_pool(url, min_size=1, max_size=20)))
-            app.state.symbols = SYMBOLS
+            app = floor(url)
+            settle()
         else:
             app = plain(url)
         listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
