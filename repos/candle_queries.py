@@ -17,6 +17,7 @@ from repos.tables import series as s
 
 NUMBERS = VALUES[:5]
 _COMMA: sa.ColumnElement[str] = sa.literal_column("','")
+_LINE: sa.ColumnElement[str] = sa.literal_column("E'\\n'")
 
 
 def _joined(*columns: Any) -> sa.ColumnElement[str]:
@@ -53,29 +54,46 @@ def written(series: Series, each_of: sa.FromClause | None = None) -> list[sa.Col
     return made
 
 
-BESIDE = 2
-"""So many are the scalars of `written`."""
-
-
 @lru_cache(maxsize=32)
 def page_statement(given: frozenset[str], backward: bool) -> Hot:
-    """A page with values for the names in `given`: of a series' names, those, and `limit`."""
+    """A page with values for the names in `given`: of a series' names, those, and `limit`.
+
+    One row, which is read faster than one for each candle: whether candles lie before and behind (repos.keyset), the
+    series' revision and newest start, then the starts as an array, null without any, and the texts of RAW as one, a
+    line each. Backward pages come newest first.
+    """
     key = _asked_series()
     cut = _cut(sa.bindparam("limit", type_=sa.Integer), backward, {name: _bound(name) for name in given})
     times = [_bound(name) if name in given else None for name in ("start", "end")]
-    return Hot(keyset.statement(RAW, [t.c.start_time], between(key, *times), cut, written(key)))
+    conditions = between(key, *times)
+    head = sa.select(*keyset.sides(_ORDER, conditions, cut), *written(key)).subquery("head")
+    rows = _gathered(keyset.overhanging(RAW, _ORDER, conditions, cut)).subquery("rows")
+    return Hot(sa.select(head, rows))
 
 
 @lru_cache(maxsize=32)
 def pages_statement(given: frozenset[str], backward: bool) -> Hot:
-    """As page_statement, for many at once: all are arrays, and `place` numbers the pages."""
+    """As page_statement, for many at once, a row each: all are arrays, and `place` numbers the pages, which come so."""
     instants = dict.fromkeys(sorted(given), t.c.start_time.type)
     asked = arrays({"place": sa.Integer(), **typed(t, KEY), "limit": sa.Integer(), **instants})
     key = Series(*(asked.c[name] for name in KEY))  # type: ignore[arg-type]
     cut = _cut(asked.c["limit"], backward, {name: asked.c[name] for name in given})
     times = [asked.c[name] if name in given else None for name in ("start", "end")]
-    beside = [*written(key, asked), asked.c.place]
-    return Hot(keyset.statement(RAW, [t.c.start_time], between(key, *times), cut, beside, asked))
+    conditions = between(key, *times)
+    head = sa.select(*keyset.sides(_ORDER, conditions, cut, asked), *written(key, asked)).correlate(asked)
+    rows = _gathered(keyset.overhanging(RAW, _ORDER, conditions, cut, asked)).lateral("rows")
+    one = head.lateral("head")
+    joined = asked.join(one, sa.true()).join(rows, sa.true())
+    return Hot(sa.select(one, rows).select_from(joined).order_by(asked.c.place))
+
+
+_ORDER = [t.c.start_time]
+
+
+def _gathered(page: sa.Select[Any]) -> sa.Select[Any]:
+    """The rows of a page of RAW as one; aggregates take them as they come from the subquery."""
+    rows = page.subquery("page")
+    return sa.select(sa.func.array_agg(rows.c.start_time), sa.func.string_agg(rows.c["values"], _LINE))
 
 
 def changes_after(series: Series, revision: int, start: datetime | None, limit: int) -> sa.Select[Any]:

@@ -1,11 +1,9 @@
 """Candles for who prints them: as PostgreSQL sends them, many pages in one statement."""
 
 import asyncio
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from operator import itemgetter
 from typing import Any, Self
 
 import msgspec
@@ -16,7 +14,6 @@ from repos import keyset
 from repos.arrays import filled
 from repos.base import BaseRepository
 from repos.candle_queries import (
-    BESIDE,
     NUMBERS,
     columns_statement,
     newest_statement,
@@ -143,19 +140,16 @@ class CandleReader(BaseRepository):
         if len(pages) == 1:
             [page] = pages
             values = {name: micros(moment) for name, moment in page.times.items()}
-            rows = await self._fetch(
-                attempt, page_statement(*kind), page.series._asdict() | values | {"limit": page.cut.limit}
-            )
-            return [_page(page, rows, BESIDE, epoch)]
+            given_one = page.series._asdict() | values | {"limit": page.cut.limit}
+            [row] = await self._fetch(attempt, page_statement(*kind), given_one)
+            return [_page(page, row, epoch)]
         names = ["place", *KEY, "limit", *sorted(kind[0])]
         given = []
         for place, page in enumerate(pages):
             times = page.times
             given.append((place, *page.series, page.cut.limit, *(micros(times[name]) for name in sorted(kind[0]))))
         rows = await self._fetch(attempt, pages_statement(*kind), filled(names, given))
-        place_of = itemgetter(2 + BESIDE)  # in which order they come
-        ends = [bisect_right(rows, place, key=place_of) for place in range(-1, len(pages))]
-        return [_page(page, rows[ends[n] : ends[n + 1]], BESIDE + 1, epoch) for n, page in enumerate(pages)]
+        return [_page(page, row, epoch) for page, row in zip(pages, rows, strict=True)]
 
     async def window(self, series: Series, most: int) -> tuple[Position, int, bool, list[tuple[int, Sequence[Any]]]]:
         """The newest `most` candles, the oldest first: each one's revision and raw row.
@@ -238,9 +232,11 @@ class CandleReader(BaseRepository):
             return await self._wire.fetch(statement, parameters)
 
 
-def _page(asked: AskedPage, rows: list[Any], beside: int, epoch: str) -> CandlePage:
-    found, has_next, has_previous = keyset.turned(rows, asked.cut, beside)
-    position = _position(asked.series, rows[0][2], rows[0][3], epoch)
+def _page(asked: AskedPage, row: Sequence[Any], epoch: str) -> CandlePage:
+    below, above, revision, newest, starts, text = row
+    rows = [] if starts is None else list(zip(starts, text.split("\n"), strict=True))
+    found, has_next, has_previous = keyset.turned_page(rows, asked.cut, below, above)
+    position = _position(asked.series, revision, newest, epoch)
     return CandlePage(StoredCandles(asked.series, found), has_next, has_previous, position)
 
 

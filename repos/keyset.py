@@ -55,44 +55,56 @@ def statement(
     key: Sequence[sa.ColumnElement[Any]],
     conditions: Sequence[sa.ColumnElement[bool]],
     page: Cut,
-    beside: Sequence[sa.ColumnElement[Any]] = (),
+) -> sa.Select[Any]:
+    """One statement, hence one snapshot, for a page and its neighbours.
+
+    Rows are (before, after, *columns): whether rows lie on either side of the cut, outside the page's own overhang.
+    There is always a row; without any on the page its `columns` are null. Backward pages come newest first.
+    """
+    head = sa.select(*sides(key, conditions, page)).subquery("head")
+    rows = overhanging(columns, key, conditions, page).subquery("page")
+    outer = [c.desc() if page.backward else c.asc() for c in (rows.c[str(k.key)] for k in key)]
+    return sa.select(head, rows).select_from(head.outerjoin(rows, sa.true())).order_by(*outer)
+
+
+def sides(
+    key: Sequence[sa.ColumnElement[Any]],
+    conditions: Sequence[sa.ColumnElement[bool]],
+    page: Cut,
+    each_of: sa.FromClause | None = None,
+) -> list[sa.ColumnElement[bool]]:
+    """Whether rows lie before the cut and behind it, outside the page's own overhang; `each_of` as in overhanging."""
+    ordered: Any = sa.tuple_(*key)
+    found: list[sa.ColumnElement[bool]] = []
+    for name, values in (("below", page.after), ("above", page.before)):
+        lies: sa.ColumnElement[bool] = sa.false()
+        if values is not None:
+            bound = _bound(values, key)
+            beyond = ordered <= bound if name == "below" else ordered >= bound
+            lies = sa.exists(_correlated(sa.select(sa.literal(1)).where(*conditions, beyond), each_of))
+        found.append(lies.label(name))
+    return found
+
+
+def overhanging(
+    columns: Sequence[sa.ColumnElement[Any]],
+    key: Sequence[sa.ColumnElement[Any]],
+    conditions: Sequence[sa.ColumnElement[bool]],
+    page: Cut,
     each_of: sa.FromClause | None = None,
 ) -> sa.Select[Any]:
-    """One statement, hence one snapshot, for a page, its neighbours and the scalar subqueries `beside`.
+    """The page and one row more, if there is one; backward pages come newest first.
 
-    Rows are (before, after, *beside, *columns): whether rows lie on either side of the cut, outside the page's own
-    overhang. There is always a row; without any on the page its `columns` are null. Backward pages come newest first.
-
-    `each_of` are rows whose columns stand in the conditions, in the page and beside: there is a page for each of them,
-    in the order of the last of `beside`.
+    `each_of` are rows whose columns stand in the conditions and in the page.
     """
     ordered: Any = sa.tuple_(*key)
     inside = list(conditions)
-    below: sa.ColumnElement[bool] = sa.false()
-    above: sa.ColumnElement[bool] = sa.false()
     if page.after is not None:
-        bound = _bound(page.after, key)
-        inside.append(ordered > bound)
-        below = sa.exists(_correlated(sa.select(sa.literal(1)).where(*conditions, ordered <= bound), each_of))
+        inside.append(ordered > _bound(page.after, key))
     if page.before is not None:
-        bound = _bound(page.before, key)
-        inside.append(ordered < bound)
-        above = sa.exists(_correlated(sa.select(sa.literal(1)).where(*conditions, ordered >= bound), each_of))
+        inside.append(ordered < _bound(page.before, key))
     order = [c.desc() for c in key] if page.backward else list(key)
-    whole_head = sa.select(below.label("below"), above.label("above"), *beside)
-    whole_page = sa.select(*columns).where(*inside).order_by(*order).limit(page.limit + 1)
-    head: sa.FromClause = whole_head.subquery("head")
-    rows: sa.FromClause = whole_page.subquery("page")
-    place: list[sa.ColumnElement[Any]] = []
-    every = head
-    if each_of is not None:
-        # OFFSET keeps PostgreSQL from asking again in each row of the page.
-        head = _correlated(whole_head, each_of).offset(sa.literal_column("0")).lateral("head")
-        rows = _correlated(whole_page, each_of).lateral("page")
-        place = [list(head.c)[-1]]
-        every = each_of.join(head, sa.true())
-    outer = [c.desc() if page.backward else c.asc() for c in (rows.c[str(k.key)] for k in key)]
-    return sa.select(head, rows).select_from(every.outerjoin(rows, sa.true())).order_by(*place, *outer)
+    return _correlated(sa.select(*columns).where(*inside).order_by(*order).limit(page.limit + 1), each_of)
 
 
 def _correlated(query: sa.Select[Any], each_of: sa.FromClause | None) -> sa.Select[Any]:
@@ -104,19 +116,23 @@ def _bound(values: Sequence[Any], key: Sequence[sa.ColumnElement[Any]]) -> sa.Tu
     return sa.tuple_(*made)
 
 
-def trimmed(rows: Sequence[Any], page: Cut, beside: int = 0) -> tuple[list[tuple[Any, ...]], bool, bool]:
+def trimmed(rows: Sequence[Any], page: Cut) -> tuple[list[tuple[Any, ...]], bool, bool]:
     """The answer to `statement` as (columns of the page's rows, ascending; has_next; has_previous).
 
-    `beside` is how many subqueries stood beside; the first of the columns must never be null.
+    The first of the columns must never be null.
     """
-    found, has_next, has_previous = turned(rows, page, beside)
-    return [tuple(row)[2 + beside :] for row in found], has_next, has_previous
+    found, has_next, has_previous = turned(rows, page)
+    return [tuple(row)[2:] for row in found], has_next, has_previous
 
 
-def turned(rows: Sequence[Any], page: Cut, beside: int = 0) -> tuple[list[Any], bool, bool]:
+def turned(rows: Sequence[Any], page: Cut) -> tuple[list[Any], bool, bool]:
     """As `trimmed`, with the rows whole."""
     below, above = rows[0][:2]
-    found = [] if rows[0][2 + beside] is None else list(rows)
+    return turned_page([] if rows[0][2] is None else list(rows), page, below, above)
+
+
+def turned_page(found: list[Any], page: Cut, below: bool, above: bool) -> tuple[list[Any], bool, bool]:
+    """What `overhanging` found, without its overhang and ascending; has_next; has_previous."""
     more = len(found) > page.limit
     found = found[: page.limit]
     if page.backward:
