@@ -1,8 +1,8 @@
 """A server of subscriptions on the first core: python -m bench.broadcasting KIND TOPICS [URL]. It prints its port.
 
-`raw` sends each of its websockets a text that is ready; `stock` is Strawberry's own view over our schema and feed. The
-news is handed to the feed in this process, as if the database had sent it, and as stdin tells: a number is so many
-events a second of each topic, "flood" as many as are acknowledged by "+", "stop" none.
+`raw` writes a frame that is ready to each of its sockets, which are nothing but sockets; `stock` is Strawberry's own
+view over our schema and feed. The news is handed to the feed in this process, as if the database had sent it, and as
+stdin tells: a number is so many events a second of each topic, "flood" as many as are acknowledged by "+", "stop" none.
 """
 
 import asyncio
@@ -12,13 +12,12 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, cast
 
 import uvicorn
 import uvloop
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
@@ -46,6 +45,11 @@ _TEXT = (
     '"2024-01-01T00:00:00.000Z","open":"67000.1","high":"67000.2","low":"67000","close":"67000.1","volume":"%d",'
     '"tradeCount":1234,"isFinal":true}}}}}'
 )
+_UPGRADED = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+)
+"""To the key of bench.swarm.HANDSHAKE, which is that of RFC 6455, 1.3."""
 _MINUTE = Timeframe("1m")
 _PRICES = (Decimal("67000.1"), Decimal("67000.2"), Decimal(67000), Decimal("67000.1"))
 _Publish = Callable[[int], Awaitable[None]]
@@ -60,26 +64,48 @@ def _series(number: int) -> Series:
     return Series("okx", f"S{number}-USDT", _MINUTE)
 
 
-async def _raw(topics: int) -> None:
-    sockets: list[WebSocket] = []
+class _Ready(asyncio.Protocol):
+    """A websocket without anything between it and the system, for clients that mask with zeros and say what they do."""
 
-    async def accept(socket: WebSocket) -> None:
-        await socket.accept("graphql-transport-ws")
-        await socket.receive_text()
-        await socket.send_text('{"type":"connection_ack"}')
-        await socket.receive_text()
-        sockets.append(socket)
-        await socket.receive()
-        sockets.remove(socket)
+    def __init__(self, sockets: list[asyncio.Transport]) -> None:
+        self._sockets = sockets
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if data.startswith(b"GET "):
+            self._transport.write(_UPGRADED)
+        elif b'"connection_init"' in data:
+            self._transport.write(_framed('{"type":"connection_ack"}'))
+        elif b'"subscribe"' in data:
+            self._sockets.append(self._transport)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if self._transport in self._sockets:
+            self._sockets.remove(self._transport)
+
+
+def _framed(text: str) -> bytes:
+    """The frame of a text, as a server sends it."""
+    data = text.encode()
+    return (bytes((0x81, len(data))) if len(data) < 126 else b"\x81\x7e" + len(data).to_bytes(2)) + data
+
+
+async def _raw(topics: int) -> None:
+    sockets: list[asyncio.Transport] = []
 
     async def publish(_: int) -> None:
-        text = _TEXT % ("x" * 56, time.monotonic_ns())
-        for each in sockets.copy():
-            if topics > 1:
-                text = _TEXT % ("x" * 56, time.monotonic_ns())
-            await each.send_text(text)
+        cursor = "x" * 56
+        frame = _framed(_TEXT % (cursor, time.monotonic_ns()))
+        for each in sockets:
+            each.write(frame if topics == 1 else _framed(_TEXT % (cursor, time.monotonic_ns())))
 
-    await _serve(Starlette(routes=[WebSocketRoute("/graphql", accept)]), publish, "websockets-sansio")
+    settle()
+    server = await asyncio.get_running_loop().create_server(lambda: _Ready(sockets), "127.0.0.1", 0, backlog=2048)
+    async with server:
+        print(server.sockets[0].getsockname()[1], flush=True)
+        await _obey(publish)
 
 
 async def _ours(topics: int, url: str, *, stock: bool) -> None:

@@ -97,23 +97,19 @@ async def measure(url: str, seconds: float, rounds: int) -> AsyncIterator[Row]:
                     steady[kind].append(await load.steady(seconds, RATE if topics == 1 else 1))
         flood = {kind: statistics.median(rates) for kind, rates in floods.items()}
         rate, p99 = ({kind: statistics.median(c[n] for c in steady[kind]) for kind in KINDS} for n in range(2))
-        idle = {kind: load.idle - loads["raw"].idle for kind, load in loads.items()}
-        beyond = f"kB beyond the {loads['raw'].idle:.0f} of raw"
+        stock, ours = loads["stock"].idle, loads["ours"].idle
+        bare = f"{loads['raw'].idle:.3g} kB where it is a socket and nothing else"
         if topics == 1:
             name = f"{SOCKETS:,} sockets on one series"
-            yield _row(f"{name}, as fast as they read", flood, 0.9, "base: ready frames, without GraphQL")
+            yield _row(f"{name}, as fast as they read", flood, 0.9, "base: ready frames on bare sockets")
             yield _row(f"{name}, {RATE} events a second: p99", p99, 1.5, unit=" ms", at_most=True)
-            yield Row(
-                f"{name}: memory of each, idle", idle["stock"], None, idle["ours"], 12, beyond, " kB", at_most=True
-            )
+            yield Row(f"{name}: memory of each, idle", stock, None, ours, 36, bare, " kB", at_most=True)
             yield Row("memory kept of each event", None, None, kept, 0.05, "", " kB", at_most=True)
         else:
             name = f"{SOCKETS:,} sockets, each its own series"
             yield _row(f"{name}, an event a second", rate, 0.5)
             yield _row(f"{name}, as fast as they read", flood, None)
-            yield Row(
-                f"{name}: memory of each, idle", idle["stock"], None, idle["ours"], 12, beyond, " kB", at_most=True
-            )
+            yield Row(f"{name}: memory of each, idle", stock, None, ours, 36, bare, " kB", at_most=True)
 
 
 def _row(
