@@ -21,15 +21,21 @@ from repos.domain import Origin
 _SERIES = "exchange = 'okx' AND symbol = $1 AND timeframe = '1m'"
 _PAST = "AND start_time < $3"
 _VALUES = "concat_ws(',', open, high, low, close, volume, coalesce(trade_count::text, 'null'), origin)"
-"""One text is read faster than seven columns. JSON written by PostgreSQL is longer, and no faster."""
+"""One text is read faster than seven columns."""
+_JSON = (
+    """concat('"open":"', open, '","high":"', high, '","low":"', low, '","close":"', close, '","volume":"', volume,"""
+    """ '","tradeCount":', coalesce(trade_count::text, 'null'), ',"origin":"', upper(origin), '"}')"""
+)
+"""A candle without its start, as PostgreSQL writes it: that is faster for long pages."""
+_LONG = 5_000
 
 
 def _newest(columns: str, series: str, past: str, limit: str) -> str:
     return f"SELECT {columns} FROM market_data WHERE {series} {past} ORDER BY start_time DESC LIMIT {limit}"
 
 
-def _page(past: str) -> str:
-    rows = _newest(f"start_time, {_VALUES} AS text", _SERIES, past, "$2")
+def _page(past: str, text: str) -> str:
+    rows = _newest(f"start_time, {text} AS text", _SERIES, past, "$2")
     return f"SELECT array_agg(start_time), string_agg(text, E'\\n') FROM ({rows}) AS page"
 
 
@@ -95,8 +101,10 @@ def floor(url: str) -> Callable[..., Awaitable[None]]:
 
     async def candles(asked: Asked) -> bytes:
         past, bound = _bound(asked)
-        [(starts, texts)] = await fetch(_page(past), asked["symbol"], int(asked["last"]), *bound)
-        return _array(_candles(starts, texts.split("\n"))).encode()
+        last = int(asked["last"])
+        is_long = last >= _LONG
+        [(starts, texts)] = await fetch(_page(past, _JSON if is_long else _VALUES), asked["symbol"], last, *bound)
+        return _array((_begun if is_long else _candles)(starts, texts.split("\n"))).encode()
 
     async def many(asked: Asked) -> bytes:
         past, bound = _bound(asked)
@@ -160,6 +168,13 @@ def _candles(starts: list[int], texts: Iterable[str]) -> list[str]:
         for start, text in zip(starts, texts, strict=True)
         for open_, high, low, close, volume, count, origin in (text.split(","),)
     ]
+    made.reverse()
+    return made
+
+
+def _begun(starts: list[int], texts: Iterable[str]) -> list[str]:
+    """Candles that PostgreSQL wrote, with their starts."""
+    made = [f'{{"timestamp":"{_instant(start)}",{text}' for start, text in zip(starts, texts, strict=True)]
     made.reverse()
     return made
 
