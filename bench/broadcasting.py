@@ -109,7 +109,9 @@ async def _raw(topics: int) -> None:
 
 
 async def _ours(topics: int, url: str, *, stock: bool) -> None:
-    async with DatabaseOperations(url) as db, Feed(db) as feed:
+    async with DatabaseOperations(url) as db:
+        # Not entered: it would compare with the tables, which know nothing of this news, and begin anew.
+        feed = Feed(db)
         timeout = timedelta(minutes=1)
         app: Starlette = create_app(db, feed, bot_heartbeat_timeout=timeout, limits=ROOMY, door=Door(limits=ROOMY))
         if stock:
