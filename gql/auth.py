@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from enum import Enum, auto
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import structlog
@@ -26,9 +27,11 @@ INTERVAL = 2.0
 """Seconds between two looks at the keys: with PATIENCE, a key counts for no 5 s after its end."""
 PATIENCE = 1.0
 """Seconds that the database has for an answer."""
-_PAUSE = 1.0
-"""Seconds between two searches for keys that are not known: a new key is good at once, and those who try keys make the
-database work, and the log grow, once a second at most."""
+_PAUSE = 0.1
+"""Seconds between two searches for keys that are not known. Whoever asks waits for one that began after it came: a new
+key is good at once, whatever others try meanwhile, and they make the database work ten times a second at most."""
+_LOGGED_EVERY = 1.0
+"""Seconds between two warnings of refused credentials."""
 
 
 class Unauthenticated(Refused):
@@ -75,7 +78,7 @@ class Access:
         self._used: set[int | None] = set()
         self._anyone = Caller(Role.ADMIN, "anonymous")
         self._reading = asyncio.Lock()
-        self._tried_at = float("-inf")
+        self._searched_at = float("-inf")
         self._is_current = True
         self._watched: dict[tuple[int | None, datetime | None, bytes | None], set[asyncio.Timeout]] = {}
         self.refusals = 0
@@ -119,7 +122,7 @@ class Access:
         """Log it, and while there are many now and then one of them: `refusals` tells how many there were."""
         self.refusals += 1
         now = asyncio.get_running_loop().time()
-        if now - self._warned_at >= _PAUSE:
+        if now - self._warned_at >= _LOGGED_EVERY:
             self._warned_at = now
             log.warning("A credential was refused", address=address, reason=reason, refusals=self.refusals)
 
@@ -131,10 +134,11 @@ class Access:
         return await self._tokens.caller(secret)
 
     async def _read_for(self, wanted: bytes) -> Caller:
+        came = monotonic()
         async with self._reading:
-            now = asyncio.get_running_loop().time()
-            if wanted not in self._callers and now - self._tried_at >= _PAUSE:
-                self._tried_at = now
+            if wanted not in self._callers and self._searched_at <= came:
+                await asyncio.sleep(max(self._searched_at + _PAUSE - monotonic(), 0))
+                self._searched_at = monotonic()
                 with suppress(DatabaseOperationError):
                     await self._load(PATIENCE)
         known = self._callers.get(wanted)

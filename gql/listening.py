@@ -1,7 +1,9 @@
 """Connections: how they are read, and how long they are waited for. uvicorn by itself waits for ever."""
 
 import asyncio
+import socket
 import sys
+from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -63,6 +65,10 @@ class HTTPConnection(HttpToolsProtocol):
             transport.write(refusal)
             transport.close()
             return
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # Who vanished acknowledges nothing: a stream's heartbeats would go on for a quarter of an hour.
+            held: socket.socket = transport.get_extra_info("socket")
+            held.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(self._patience * 1000))
         self._awaited_since = self.loop.time()
         self._timer = self.loop.call_later(self._patience, self._look)
 
@@ -75,6 +81,9 @@ class HTTPConnection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
+        if cycle.scope["http_version"] == "1.0":
+            cycle.waiting_for_100_continue = False  # nor may it be told that (RFC 9110, 10.1.1)
+            app = partial(_without_chunks, cycle, app)
         super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
@@ -257,6 +266,22 @@ class HTTPConnection(HttpToolsProtocol):
             self.transport.write_eof()
         self.transport.resume_reading()
         self._farewell = self.loop.call_later(LINGERING, self.transport.close)
+
+
+async def _without_chunks(cycle: RequestResponseCycle, app: Any, scope: Any, receive: Any, send: Any) -> None:
+    """`app` for HTTP/1.0, which knows no chunks: an answer of unknown length ends by closing (RFC 9112, 6.1)."""
+    has_length = False
+
+    async def whole(message: Any) -> None:
+        nonlocal has_length
+        if message["type"] == "http.response.start":
+            has_length = any(name.lower() == b"content-length" for name, _ in message.get("headers", ()))
+            cycle.chunked_encoding = None if has_length else False
+        elif not has_length:
+            cycle.expected_content_length = len(message.get("body", b""))  # uvicorn counts down from what was announced
+        await send(message)
+
+    await app(scope, receive, whole)
 
 
 def _nothing() -> None:

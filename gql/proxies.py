@@ -1,5 +1,6 @@
 """Who a client is: behind trusted proxies the last address that is not one of theirs."""
 
+import re
 from collections.abc import Collection
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
@@ -83,11 +84,14 @@ def _forwarded(text: str) -> tuple[str, ...]:
     return tuple(hops)
 
 
+_WRITTEN = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]+)?|([0-9.]+)(?::[0-9]+)?|([0-9A-Fa-f:.]+)")
+"""In brackets and of IPv4 with a port or without, of IPv6 without brackets as well."""
+
+
 def _bare(address: str) -> str:
-    """Without the port."""
-    if address.startswith("["):
-        return address[1:].partition("]")[0]
-    return address if address.count(":") > 1 else address.partition(":")[0]
+    """Without the port; what is no address stays as it is, and is none."""
+    written = _WRITTEN.fullmatch(address)
+    return next(filter(None, written.groups()), "") if written else address
 
 
 _NAMES = {b"x-forwarded-for": _x_forwarded_for, b"forwarded": _forwarded}

@@ -1,4 +1,4 @@
-"""graphql-core's rules of validation, two of them in words or in time of our own."""
+"""graphql-core's rules of validation, three of them in words or in time of our own."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -27,7 +27,7 @@ from graphql import (
 )
 from graphql.utilities.sort_value_node import sort_value_node
 from graphql.utilities.validate_input_value import validate_input_literal
-from graphql.validation import OverlappingFieldsCanBeMergedRule, ValuesOfCorrectTypeRule
+from graphql.validation import KnownDirectivesRule, OverlappingFieldsCanBeMergedRule, ValuesOfCorrectTypeRule
 
 from gql.errors import BAD_USER_INPUT
 from gql.execution.fields import fragments_of, grouped
@@ -95,7 +95,19 @@ class _NamedValues(ValuesOfCorrectTypeRule):
         return SKIP
 
 
+class _KnownDirectives(KnownDirectivesRule):
+    """graphql-core's rule, telling of the first that is unknown or misplaced, however many there are."""
+
+    _has_told = False
+
+    def report_error(self, error: GraphQLError) -> None:
+        if not self._has_told:
+            self._has_told = True
+            super().report_error(error)
+
+
 _OURS: dict[Any, Any] = {
+    KnownDirectivesRule: _KnownDirectives,
     OverlappingFieldsCanBeMergedRule: FieldsCanBeMerged,
     ValuesOfCorrectTypeRule: _NamedValues,
 }

@@ -1,7 +1,7 @@
 """Who may do what, over every transport."""
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import httpx2
@@ -255,18 +255,37 @@ async def test_a_key_that_is_no_text_closes_its_websocket_too(address):
 async def test_a_new_key_is_good_at_once_and_those_who_try_keys_cost_little(db, bearer, monkeypatch):
     reads, live = [], db.keys.live
     monkeypatch.setattr(db.keys, "live", lambda: reads.append(1) or live())
-    monkeypatch.setattr(auth, "_PAUSE", 0.0)
     access = Access(db.keys, anonymous=Anonymous.REFUSED)
     await access.read()
     key = await bearer("trader")
 
     caller = await access.caller(key, "1.2.3.4")
-    monkeypatch.setattr(auth, "_PAUSE", 60.0)
     tried = await asyncio.gather(*(access.caller(f"Bearer cql_{n}", "") for n in range(50)), return_exceptions=True)
 
     assert caller == Caller(Role.TRADER, "a trader", 1, None, "1.2.3.4")
     assert {type(error) for error in tried} == {Unauthenticated}
-    assert len(reads) == 2
+    assert len(reads) == 3
+
+
+async def test_a_new_key_is_good_at_once_while_others_are_tried_all_the_time(db, bearer):
+    access = Access(db.keys, anonymous=Anonymous.REFUSED)
+
+    async def guess() -> None:
+        while True:
+            with suppress(Unauthenticated):
+                await access.caller("Bearer cql_wrong", "6.6.6.6")
+
+    guessing = [asyncio.create_task(guess()) for _ in range(5)]
+    with suppress(Unauthenticated):
+        await access.caller("Bearer cql_wrong", "6.6.6.6")
+    roles = [Role.VIEWER, Role.TRADER, Role.COLLECTOR, Role.ADMIN]
+    callers = [await access.caller(await bearer(role.value), "1.2.3.4") for role in roles]
+    for task in guessing:
+        task.cancel()
+    await asyncio.wait(guessing)
+
+    assert [caller.role for caller in callers] == roles
+    assert access.refusals > 5
 
 
 async def test_wrong_credentials_are_counted_and_told_without_the_secret_but_not_each(db, feed):

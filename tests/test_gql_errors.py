@@ -197,3 +197,11 @@ async def test_machines_can_ask_for_health(client):
 
     assert (alive.status_code, alive.json()) == (200, {"alive": True})
     assert (ready.status_code, ready.json()) == (200, {"ready": True})
+
+
+@pytest.mark.parametrize("directives", ["@aa" * 10, " ".join(f"@a{n}" for n in range(10))], ids=["one", "each another"])
+async def test_ten_unknown_directives_are_one_mistake(client, directives):
+    answer = await client.post("{ __typename " + directives + " }")
+
+    [error] = answer["errors"]
+    assert error["message"].startswith("Unknown directive '@a")

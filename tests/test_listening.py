@@ -229,3 +229,50 @@ async def test_a_client_that_reads_slowly_gets_its_whole_answer(db, feed):
         writer.close()
 
     assert asyncio.get_running_loop().time() - begun > 2 * SOON.request_seconds
+
+
+async def test_a_stream_whose_client_takes_nothing_gives_its_seat_back():
+    """Too little for our own buffer: the system's takes it all, and is what has to notice."""
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b":\n\n" * 30_000, "more_body": True})
+        began.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        ended.set()
+
+    async with running(app, limits=SOON) as address:
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.setblocking(False)
+            host, port = address.split(":")
+            await asyncio.get_running_loop().sock_connect(deaf, (host, int(port)))
+            await asyncio.get_running_loop().sock_sendall(deaf, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            async with asyncio.timeout(WAIT):
+                await began.wait()
+                await ended.wait()
+
+
+async def test_a_client_of_http_1_0_gets_its_stream_without_chunks_until_the_end_of_the_connection(db, feed):
+    head = POST.replace(b"HTTP/1.1", b"HTTP/1.0").replace(
+        b"\r\n\r\n", b"\r\nAccept: text/event-stream\r\nExpect: 100-continue\r\n\r\n"
+    )
+    async with running(an_app(db, feed)) as address:
+        answer = await said_to(address, head + BODY)
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"transfer-encoding" not in head.lower()
+    assert body.startswith(b"event: next\ndata: {")
+    assert body.endswith(b"\n\nevent: complete\ndata:\n\n")
+
+
+async def test_a_client_of_http_1_0_gets_a_whole_answer_as_it_is(db, feed):
+    async with running(an_app(db, feed)) as address:
+        answer = await said_to(address, b"GET /healthz HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n")
+
+    assert b"content-length: 14\r\n" in answer
+    assert answer.endswith(b'\r\n\r\n{"alive":true}')
