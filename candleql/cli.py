@@ -12,6 +12,7 @@ from candleql import history, keys
 from candleql.configuration import configuration
 from candleql.console import Config, DataDir, begin, out, run
 from candleql.errors import UserError
+from candleql.settings import Settings
 from collector.config import ConfigError
 from repos.domain import InvalidValue
 from repos.errors import DomainError
@@ -63,6 +64,14 @@ def _first(error: BaseException) -> BaseException:
     return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
+def _demo(settings: Settings, data_dir: Path | None) -> tuple[Settings, Path]:
+    """The settings and the folder of the demo's own database, whatever else the environment names."""
+    from repos.embedded.server import default_data_dir
+
+    folder = (data_dir or default_data_dir(os.environ)) / "demo"
+    return settings.model_copy(update={"database_listen_url": None}), folder
+
+
 @app.command(name="serve")
 def serve_command(
     demo: Annotated[bool, typer.Option("--demo", help="A simulated market, with a database of its own.")] = False,
@@ -80,15 +89,12 @@ def serve_command(
     from candleql.demo import PAIRS, Demo
     from candleql.server import bind, serve
     from candleql.starting import tell_start
-    from repos.embedded.server import default_data_dir
 
     settings = begin(quiet=demo)
     if demo:
-        # An explicit folder wins over every other database that the environment may name.
-        data_dir = (data_dir or default_data_dir(os.environ)) / "demo"
-        settings = settings.model_copy(update={"database_listen_url": None})
+        settings, data_dir = _demo(settings, data_dir)
     pairs = [] if not collecting else PAIRS if demo else configuration(config).pairs()
-    db = database(settings, data_dir)
+    db = database(settings, data_dir, "serve" if collecting else "serve --no-collect")
 
     def ready(address: str) -> None:
         tell_start(db, pairs, address, exchange="simulated" if demo else "okx")
@@ -111,7 +117,7 @@ def collect_command(data_dir: DataDir = None, config: Config = None) -> None:
     from candleql.database import database
     from candleql.starting import tell_start
 
-    db = database(settings, data_dir)
+    db = database(settings, data_dir, "collect")
     run(collect(settings, db, pairs, ready=lambda: tell_start(db, pairs)))
 
 
@@ -127,10 +133,33 @@ def migrate_command(data_dir: DataDir = None) -> None:
     from candleql.database import database
 
     async def work() -> None:
-        async with database(settings, data_dir):
+        async with database(settings, data_dir, "migrate"):
             out.print("The database is up to date.")
 
     run(work())
+
+
+@app.command(name="status")
+def status_command(
+    demo: Annotated[bool, typer.Option("--demo", help="Of the demo's own database.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Show what works on the database and how it is doing. Exit code 0: all is well; 1: something is wrong."""
+    settings = begin()
+
+    from candleql import status_shown
+    from candleql.status import look
+
+    if demo:
+        settings, data_dir = _demo(settings, data_dir)
+    status = run(look(settings, data_dir))
+    if as_json:
+        typer.echo(status_shown.as_json(status, version("candleql")))
+    else:
+        status_shown.show(status, out)
+    if not status.healthy:
+        raise typer.Exit(1)
 
 
 @app.command(name="export-schema")

@@ -74,7 +74,7 @@ def replay_command(
     from collector.replay import replay
 
     async def work() -> "ReplayReport":
-        async with database(settings, data_dir) as db:
+        async with database(settings, data_dir, "replay") as db:
             columns = (TextColumn("replaying"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
             with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
                 task = progress.add_task("replay")
@@ -157,7 +157,7 @@ def backfill_command(
     from collector.okx.rest import OKXError, OKXRest
 
     async def work() -> None:
-        async with database(settings, data_dir) as db, OKXRest(settings.okx_rest_url, pace=Pace()) as rest:
+        async with database(settings, data_dir, "backfill") as db, OKXRest(settings.okx_rest_url, pace=Pace()) as rest:
             columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
             with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
                 for symbol, span in product(symbols, spans):

@@ -61,7 +61,7 @@ def create_command(
     from candleql.database import database
 
     async def work() -> str:
-        async with database(settings, data_dir) as db:
+        async with database(settings, data_dir, "keys") as db:
             _, secret = await db.keys.create(name, role, end)
             return secret
 
@@ -76,7 +76,7 @@ def list_command(data_dir: DataDir = None) -> None:
     from candleql.database import database
 
     async def work() -> "list[Key]":
-        async with database(settings, data_dir) as db:
+        async with database(settings, data_dir, "keys") as db:
             return await db.keys.all()
 
     out.print(_table(run(work()), datetime.now(UTC)))
@@ -92,7 +92,7 @@ def revoke_command(
     from candleql.database import database
 
     async def work() -> "Key | None":
-        async with database(settings, data_dir) as db:
+        async with database(settings, data_dir, "keys") as db:
             return await db.keys.revoke(which)
 
     key = run(work())

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from repos.address import database_url, driver_url, environment, place_of, wants_sql_logged
 from repos.base import DRIVER_ERRORS
 from repos.bots import BotRepository
+from repos.clients import ClientRepository
 from repos.connecting import connect
 from repos.domain import InvalidValue, Stats, shown
 from repos.embedded.server import EmbeddedPostgres, default_data_dir
@@ -71,6 +72,8 @@ class DatabaseOperations:
         pool_timeout: float = 10.0,
         pool_recycle: float = 1800.0,
         read_timeout: float | None = None,
+        work: str | None = None,
+        migrating: bool = True,
     ) -> None:
         """`database` is a URL, or the embedded server. `listen_url`, where it differs, leads straight to the primary:
         news goes and comes over it.
@@ -78,6 +81,8 @@ class DatabaseOperations:
         Up to `pool_size` connections stay open and `max_overflow` more are opened when all are in use; a caller waits
         `pool_timeout` seconds for one; none serves longer than `pool_recycle` seconds. What is printed as it is stored
         is read on up to `pool_size` others, where the database cancels a statement after `read_timeout` seconds.
+        Connections are named for the process and its `work`, where that is given. Without `migrating` the tables are
+        taken as they are.
 
         Raises:
             InvalidValue: The URL is not PostgreSQL's.
@@ -88,8 +93,10 @@ class DatabaseOperations:
         self._log = self._logs.bound
         if isinstance(database, str) and (missed := unkept(database)):
             self._log.warning(missed)
+        self._work = work
         self._preparing = asyncio.Lock()
-        self._migrated = False
+        self._migrating = migrating
+        self._prepared = False
         self._pooled = False
         self._closed = False
         self._connections: WeakSet[asyncpg.Connection] = WeakSet()
@@ -116,6 +123,7 @@ class DatabaseOperations:
         self.bots = BotRepository(self.engine, self.bus, self._log, self._wire)
         self.instruments = InstrumentRepository(self.engine, self.bus, self._log)
         self.keys = KeyRepository(self.engine, self.bus, self._log)
+        self.clients = ClientRepository(self.engine, self.bus, self._log)
         self.stats = StatsReader(self.engine, self.bus, self._log)
 
     def _engine(self, connect: Callable[[], Awaitable[asyncpg.Connection]], **options: Any) -> AsyncEngine:
@@ -219,7 +227,7 @@ class DatabaseOperations:
             OSError, asyncpg.PostgresError, DatabaseOperationError: It could not be made.
         """
         url = await self._ready()
-        return await connect(self._listen_url or url)
+        return await connect(self._listen_url or url, work=self._work)
 
     async def _connect(self) -> asyncpg.Connection:
         connection = await self._opened(statement_cache_size=0 if self._pooled else _STATEMENTS)
@@ -241,7 +249,11 @@ class DatabaseOperations:
     async def _opened(self, url: str | None = None, **options: Any) -> asyncpg.Connection:
         database = await self._ready()
         connection = await connect(
-            url or database, command_timeout=_ANSWER_SECONDS, connection_class=_Connection, **options
+            url or database,
+            work=self._work,
+            command_timeout=_ANSWER_SECONDS,
+            connection_class=_Connection,
+            **options,
         )
         self._connections.add(connection)
         return connection
@@ -252,10 +264,11 @@ class DatabaseOperations:
             if self._closed:
                 raise DatabaseUnavailable("these database operations were closed; get new ones")
             url = self._database if isinstance(self._database, str) else await self._database.start()
-            if not self._migrated:
-                await migrate(url)
+            if not self._prepared:
+                if self._migrating:
+                    await migrate(url)
                 self._pooled = await is_pooled(url)
-                self._migrated = True
+                self._prepared = True
             return url
 
 

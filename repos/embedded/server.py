@@ -93,6 +93,19 @@ class EmbeddedPostgres:
                 raise
             return self._url
 
+    async def running(self) -> str | None:
+        """The URL of the server if it runs and answers: none is started or waited for.
+
+        Raises:
+            DatabaseUnavailable: The folder can't be read.
+        """
+        try:
+            return await self._answering() if postmaster.running(self._data) else None
+        except OSError as error:
+            raise DatabaseUnavailable(
+                f"the embedded PostgreSQL in {self.data_dir} can't be looked at: {error}"
+            ) from error
+
     async def stop(self) -> None:
         """Stop the server if we own it, and wait STOPS_WITHIN seconds at most for its end; again is fine."""
         async with self._busy:

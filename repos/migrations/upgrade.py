@@ -34,7 +34,7 @@ async def migrate(url: str) -> None:
         DatabaseOperationError: A migration failed, or the database is newer than this code.
     """
     try:
-        revision = await _revision(url)
+        revision = await revision_of(url)
         if revision not in (None, *KNOWN):
             raise DatabaseOperationError(
                 f"the database is at revision {revision}, but this candleql knows none after {KNOWN[-1]}: "
@@ -87,7 +87,13 @@ async def connected(url: str) -> AsyncIterator[AsyncConnection]:
         yield connection
 
 
-async def _revision(url: str) -> str | None:
+async def revision_of(url: str) -> str | None:
+    """The revision of the tables; None where there are none.
+
+    Raises:
+        DatabaseOperationError: The database is not in UTF8.
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: It could not be reached.
+    """
     connection = await connect(url, statement_cache_size=0)
     try:
         encoding = connection.get_settings().server_encoding
