@@ -160,7 +160,8 @@ async def serve(
                 graphiql=settings.graphiql,
             )
         except ConfigurationError as error:
-            raise UserError(f"RATE_LIMIT_STORAGE: {error}") from error
+            # Not the error's own text: that is the whole URL, with its password.
+            raise UserError("RATE_LIMIT_STORAGE: it must begin with memory:// or redis://") from error
         config = uvicorn.Config(
             app,
             log_config=None,

@@ -39,14 +39,14 @@ class Settings(BaseSettings):
     okx_ws_url: str = "wss://ws.okx.com:8443"
     websocket_compression: bool = False
     hot_candles: int = Field(default=2_000, ge=0, le=10_000)
-    bot_heartbeat_timeout: float = Field(default=60.0, gt=0)
+    bot_heartbeat_timeout: float = Field(default=60.0, gt=0, le=31_536_000)
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
     jwt_jwks: str | None = None
     jwt_role_claim: str = "role"
-    connection_init_timeout: float = Field(default=10.0, gt=0)
-    ping_interval: float = Field(default=20.0, gt=0)
-    idle_socket_timeout: float = Field(default=300.0, gt=0)
+    connection_init_timeout: float = Field(default=10.0, gt=0, le=86_400)
+    ping_interval: float = Field(default=20.0, gt=0, le=86_400)
+    idle_socket_timeout: float = Field(default=300.0, gt=0, le=86_400)
     max_operations_per_socket: int = Field(default=100, gt=0)
     max_message: int = Field(default=1_000_000, gt=0)
     max_query_length: int = Field(default=32_768, gt=0)
@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     max_query_cost: int = Field(default=1_000_000, gt=0)
     rate_limit: int = Field(default=20_000_000, ge=0)
     rate_limit_storage: str = "memory://"
-    query_timeout: float = Field(default=10.0, gt=0)
+    query_timeout: float = Field(default=10.0, gt=0, le=86_400)
     trusted_documents: Path | None = None
     trusted_only: bool = False
     allowed_hosts: str = "localhost,127.0.0.1,[::1]"
@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     max_connections: int = Field(default=10_000, gt=0)
     max_connections_per_address: int = Field(default=500, gt=0)
     max_sockets: int = Field(default=500, gt=0)
-    request_timeout: float = Field(default=15.0, gt=0)
+    request_timeout: float = Field(default=15.0, gt=0, le=86_400)
 
     @property
     def url(self) -> str | None:

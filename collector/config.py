@@ -100,6 +100,17 @@ class CollectorConfig(BaseModel):
         _check_each_once([pair.symbol for pair in pairs])
         return pairs
 
+    @model_validator(mode="after")
+    def _leaves_each_pair_something_to_store(self) -> Self:
+        for place, pair in enumerate(self.trading_pairs):
+            stores = self.store_raw_data if pair.store_raw_data is None else pair.store_raw_data
+            if not stores and DataType.TRADE not in pair.data_types:
+                raise ValueError(
+                    f"trading_pairs[{place}] ({pair.symbol}): nothing of it would be stored; "
+                    "set store_raw_data to true, or add trade to data_types"
+                )
+        return self
+
     def pairs(self) -> list[Pair]:
         """The enabled pairs, in the file's order."""
         return [

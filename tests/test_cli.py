@@ -399,3 +399,10 @@ def test_debug_tells_each_statement_once_in_the_format_of_the_log(folder):
     assert ended.returncode == 0
     assert len([text for text in told if "FROM api_keys" in text]) == 1
     assert "SELECT" not in ended.stdout
+
+
+def test_the_password_of_a_wrong_rate_limit_storage_is_not_told(in_process):
+    words = ("serve", "--port", "0", "--data-dir", "data", "--no-collect")
+    code, told = in_process(*words, RATE_LIMIT_STORAGE="radis://:secret@host")
+
+    assert (code, told) == (2, "candleql: RATE_LIMIT_STORAGE: it must begin with memory:// or redis://\n")

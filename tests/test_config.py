@@ -60,12 +60,13 @@ def test_only_trades_of_enabled_pairs_make_series(tmp_path):
     path = written(
         tmp_path,
         {
+            "store_raw_data": True,
             "trading_pairs": [
                 a_pair(timeframes=["5s"]),
                 a_pair(symbol="ETH-USDT", enabled=False),
                 {"symbol": "SOL-USDT", "data_types": ["ticker"]},
                 {"symbol": "XRP-USDT", "data_types": ["candle", "orderbook"]},
-            ]
+            ],
         },
     )
 
@@ -140,6 +141,12 @@ def test_a_configuration_can_be_made_in_code():
             {"trading_pairs": [a_pair(data_types=["ticker"])]},
             "$.trading_pairs[0]: timeframes is of no use without trade among data_types",
             id="timeframes of nothing",
+        ),
+        pytest.param(
+            {"trading_pairs": [a_pair(), {"symbol": "ETH-USDT", "data_types": ["ticker"]}]},
+            "$: trading_pairs[1] (ETH-USDT): nothing of it would be stored; "
+            "set store_raw_data to true, or add trade to data_types",
+            id="nothing to store",
         ),
         pytest.param(
             {"trading_pairs": [a_pair(data_types=["trades"])]},

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -23,7 +23,7 @@ from collector.okx.stream import Disconnected, OKXStream
 from collector.okx.watchdog import Watchdog
 from collector.pipeline import Pipeline
 from collector.tracker import Live
-from repos.domain import DataType, MarketDataPoint, Timeframe
+from repos.domain import DataType, InvalidValue, MarketDataPoint, Timeframe, shown
 from repos.errors import DatabaseOperationError, DataRefused
 from repos.events import CollectorReport, Followed, Waiting
 from repos.feed.hub import Feed
@@ -80,13 +80,17 @@ class OKXCollector:
         side by side. Without `db` it is the process's own, which stays open when the collector stops.
 
         Raises:
-            InvalidValue: A timeframe is none.
+            TypeError: symbols is no list of strings, or data_types no list of DataType.
+            InvalidValue: A timeframe is none, or nothing would be stored.
         """
+        _check_kinds(symbols, data_types)
         self.symbols = list(dict.fromkeys(symbols))
         self._timeframes = {
             symbol: [Timeframe(text) for text in (timeframes or {}).get(symbol, TIMEFRAMES)] for symbol in self.symbols
         }
         followed = {data_type for data_type in data_types if store_raw_data or data_type is DataType.TRADE}
+        if not followed:
+            raise InvalidValue("data_types", "nothing would be stored: add DataType.TRADE, or set store_raw_data")
         self._followed = [
             Followed(EXCHANGE, symbol, tuple(kept) if DataType.TRADE in followed else (), tuple(followed))
             for symbol, kept in self._timeframes.items()
@@ -364,3 +368,12 @@ class OKXCollector:
                     moment = now - timedelta(seconds=clock - stream.session.heard_until)
                     heard.update(dict.fromkeys(channels.symbols_of_trades(endpoint), moment))
         return heard
+
+
+def _check_kinds(symbols: object, data_types: object) -> None:
+    for name, values, kind in (("symbols", symbols, str), ("data_types", data_types, DataType)):
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise TypeError(f"{name}: {shown(values)} is no list of {kind.__name__}")
+        for place, value in enumerate(values):
+            if not isinstance(value, kind):
+                raise TypeError(f"{name}[{place}]: {shown(value)} is no {kind.__name__}")
