@@ -39,9 +39,10 @@ for (const [mistake, code] of Object.entries(mistakes)) {
 const lost = client.iterate({ query: query('Resume'), variables: { symbol: 'BTC-USDT', after: LOST } })
 await assert.rejects(lost.next(), (errors) => errors[0].extensions.code === 'CURSOR_EXPIRED')
 await live.next()
+// The server answers pings, of which all of the above may have been too short for one.
+while (!pongs) await new Promise((resolve) => setTimeout(resolve, 20))
 await live.return()
 assert.deepEqual([connections, closed], [1, 0], 'all of it took one connection')
-assert.ok(pongs > 0, 'the server answers pings')
 
 // A client that says nothing is asked for a sign of life.
 const silent = createClient({

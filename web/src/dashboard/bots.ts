@@ -1,4 +1,5 @@
 // The table of bots, as it is now; what is done to them is asked of the server, and shown when the server tells of it.
+import type { BotEventsSubscription } from '../gql/graphql'
 import { AllBots, BotEvents, DeleteBot, Heartbeat, UpdateBot, type Bot } from './api'
 import { openBotDialog } from './botDialog'
 import { ask, follow, onState } from './connection'
@@ -14,11 +15,12 @@ let isLoaded = false
 
 export function showBots(): void {
   // Followed before they are listed, so that no change falls between; and listed anew by whoever was away.
-  follow(BotEvents, {}, ({ bots: { kind, bot } }) => {
+  const hear = ({ bots: { kind, bot } }: BotEventsSubscription) => {
     if (kind === 'DELETED') bots.delete(bot.id)
     else bots.set(bot.id, bot)
     draw()
-  })
+  }
+  follow(BotEvents, {}, hear, undefined, () => void list())
   onState((state) => {
     if (state === 'connected') void list()
   })

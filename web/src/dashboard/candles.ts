@@ -5,6 +5,7 @@ import { ask, follow, onState, type Refusal } from './connection'
 import { secondsOf } from './timeframes'
 
 const PAGE = 1000
+const MOST = 10_000 // Candles of a page, as the server has it.
 const MISSING = 2000 // Candles of one gap that are shown, at most.
 const AGAIN = 3000 // Milliseconds until what failed is tried again.
 
@@ -70,7 +71,8 @@ export class Candles {
     if (!first || this.isWhole || this.isLoading) return
     this.isLoading = true
     try {
-      const { bars } = await this.page(instant(first.time))
+      // As many as there are: what is loaded is drawn anew with each page, so that there may not be many.
+      const { bars } = await this.page(instant(first.time), Math.min(this.bars.length, MOST))
       if (this.stopped) return
       this.bars.unshift(...bars)
       this.audience.loaded()
@@ -93,8 +95,8 @@ export class Candles {
     if (!this.stopped) this.audience.told()
   }
 
-  private async page(end?: string): Promise<{ bars: Bar[]; liveCursor: string }> {
-    const { candleSeries } = await ask(History, { ...this.choice, end, last: PAGE })
+  private async page(end?: string, last = PAGE): Promise<{ bars: Bar[]; liveCursor: string }> {
+    const { candleSeries } = await ask(History, { ...this.choice, end, last })
     const { time, open, high, low, close, volume, truncated, liveCursor } = candleSeries!
     this.isWhole = !truncated
     const bars = time.map((ms, at) => ({

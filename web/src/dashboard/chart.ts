@@ -194,7 +194,8 @@ export class Chart {
   }
 
   private drawAll(bars: Bar[]): void {
-    this.missing.setData(this.gapBars())
+    const gaps = this.gapBars()
+    if (gaps.length || this.missing.data().length) this.missing.setData(gaps) // Which is as dear as with bars.
     this.volumes.setData(bars.map((bar) => this.volume(bar)))
     this.prices.setData(bars.map((bar) => this.price(bar)))
     if (this.newest === undefined && bars.length) {

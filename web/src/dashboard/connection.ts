@@ -106,13 +106,15 @@ const client = createClient({
 
 /**
  * Follow a subscription until the returned function is called. `variables` are read anew at every reconnection, so that
- * whoever keeps its cursor in them misses nothing. What the server ends or refuses is told to `failed` and tried again.
+ * whoever keeps its cursor in them misses nothing. What the server ends or refuses is told to `failed` and tried again,
+ * which is told to `restarted`: what happened in between was not heard.
  */
 export function follow<Data, Variables extends Record<string, unknown>>(
   document: TypedDocumentString<Data, Variables>,
   variables: Variables,
   heard: (data: Data) => void,
   failed: (refused: Refusal) => void = () => {},
+  restarted: () => void = () => {},
 ): () => void {
   let stopped = false
   let unsubscribe = () => {}
@@ -121,7 +123,7 @@ export function follow<Data, Variables extends Record<string, unknown>>(
     if (stopped) return
     if (refused?.code === 'UNAUTHENTICATED') return void wantKey(refused.message)
     if (refused) failed(refused)
-    if (!stopped) later = setTimeout(start, AGAIN) // `failed` may have stopped it
+    if (!stopped) later = setTimeout(restart, AGAIN) // `failed` may have stopped it
   }
   const start = () => {
     let refused: Refusal | undefined
@@ -136,6 +138,10 @@ export function follow<Data, Variables extends Record<string, unknown>>(
         complete: () => ended(refused),
       },
     )
+  }
+  const restart = () => {
+    start()
+    restarted()
   }
   start()
   return () => {
