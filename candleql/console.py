@@ -4,12 +4,14 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import structlog
 import typer
 from rich.console import Console
 
 from candleql.settings import Settings, read_settings
 
 T = TypeVar("T")
+log = structlog.get_logger(__name__)
 out = Console(highlight=False, soft_wrap=True)
 
 DataDir = Annotated[

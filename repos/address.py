@@ -16,6 +16,8 @@ ENV_FILE = ".env"
 """In the folder that the process was started in. The command line and Python read it alike."""
 ENV_ENCODING = "utf-8-sig"  # some editors begin a file with a mark
 
+POOL_SIZE, MOST_CONNECTIONS = 10, 1_000
+
 _VARIABLES = ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB")
 
 _PORT_DIGITS, _LAST_PORT = 5, 65_535
@@ -163,3 +165,15 @@ def check_port(name: str, port: str) -> None:
 def wants_sql_logged(environ: Mapping[str, str]) -> bool:
     """Whether DEBUG asks for all SQL in the log."""
     return environ.get("DEBUG", "").strip().lower() in ("1", "true", "t", "yes", "y", "on")
+
+
+def pool_size(environ: Mapping[str, str]) -> int:
+    """DATABASE_POOL_SIZE, by default POOL_SIZE.
+
+    Raises:
+        InvalidValue: It is no whole number from 1 to MOST_CONNECTIONS.
+    """
+    text = environ.get("DATABASE_POOL_SIZE", "").strip() or str(POOL_SIZE)
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MOST_CONNECTIONS):
+        raise InvalidValue("DATABASE_POOL_SIZE", f"it must be a whole number from 1 to {MOST_CONNECTIONS}")
+    return int(text)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from repos.address import database_url, driver_url, environment, place_of, wants_sql_logged
+from repos.address import database_url, driver_url, environment, place_of, pool_size, wants_sql_logged
 from repos.base import DRIVER_ERRORS
 from repos.bots import BotRepository
 from repos.clients import ClientRepository
@@ -289,7 +289,9 @@ def get_database_operations(
 
     Without either the environment says, and a file .env in the current folder, as for the command line: DATABASE_URL or
     POSTGRES_* (and DATABASE_LISTEN_URL); else it is the embedded database of the default data folder. DEBUG=true there
-    logs all SQL. A logger, which may also stand first, is told from then on what is done through the object.
+    logs all SQL, and DATABASE_POOL_SIZE counts.
+
+    A logger, which may also stand first, is told from then on what is done through the object.
 
     Raises:
         InvalidValue: The URL is not PostgreSQL's, an argument is something else, a URL and a folder are given, or .env
@@ -315,6 +317,7 @@ def get_database_operations(
         operations = _operations[place] = DatabaseOperations(
             chosen or EmbeddedPostgres(folder),
             listen_url=environ.get("DATABASE_LISTEN_URL") or None if chosen and not named else None,
+            pool_size=pool_size(environ),
         )
     operations.log_to(logger, log_sql=wants_sql_logged(environ))
     return operations

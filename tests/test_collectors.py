@@ -8,9 +8,10 @@ import pytest
 
 from repos.domain import DataType, Series, Timeframe
 from repos.events import CollectorReport, FeedHealth, Followed, Refusal, Waiting
+from repos.feed.codec import PIECE_BYTES, Decoder, encode
 from repos.feed.collectors import REPORTED, Collectors
 from repos.feed.hub import Feed
-from repos.feed.news import PIECE_BYTES, CollectorNews, Decoder, Tape, encode
+from repos.feed.news import CollectorNews, Tape
 from repos.operations import DatabaseOperations
 from tests.builders import A_COLLECTOR, BTC_1M, NOON, a_report
 from tests.gql_server import Client, an_app

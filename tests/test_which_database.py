@@ -6,7 +6,7 @@ import pytest
 
 from candleql.database import database
 from candleql.errors import UserError
-from candleql.settings import read_settings
+from candleql.settings import misspelt, read_settings
 from repos import operations
 from repos.address import environment
 from repos.domain import InvalidValue
@@ -17,7 +17,7 @@ from tests.conftest import a_database, a_folder
 pytestmark = pytest.mark.anyio
 
 _NAMES = [
-    *("DATABASE_URL", "DATABASE_LISTEN_URL", "DEBUG"),
+    *("DATABASE_URL", "DATABASE_LISTEN_URL", "DATABASE_POOL_SIZE", "DEBUG"),
     *("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"),
 ]
 
@@ -113,6 +113,22 @@ def test_a_data_folder_that_is_named_wins_over_the_environment_and_has_one_objec
 def test_a_url_beside_a_data_folder_is_refused() -> None:
     with pytest.raises(InvalidValue, match="data_dir: "):
         get_database_operations("postgresql://a@b/c", data_dir="candles")
+
+
+def test_the_size_of_the_pool_is_one_for_both(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (elsewhere / ".env").write_text("DATABASE_URL=postgresql://a@b/c\nDATABASE_POOL_SIZE=3\n")
+
+    assert get_database_operations().engine.pool.size() == database(read_settings(), None).engine.pool.size() == 3
+
+    monkeypatch.setenv("DATABASE_POOL_SIZE", "0")
+    with pytest.raises(InvalidValue, match="DATABASE_POOL_SIZE: it must be a whole number from 1 to 1000"):
+        get_database_operations("postgresql://a@b/d")
+
+
+def test_a_misspelt_name_in_a_env_file_is_told_with_the_nearest_right_one(elsewhere: Path) -> None:
+    (elsewhere / ".env").write_text("DATABASE_ULR=x\nPOSTGRES_PASS=x\nDATABASE_URL_TEST=x\nAWS_REGION=x\nDEBUG=true\n")
+
+    assert misspelt() == [("DATABASE_ULR", "DATABASE_URL"), ("POSTGRES_PASS", "POSTGRES_PASSWORD")]
 
 
 async def test_python_works_on_a_data_folder_of_its_own() -> None:
