@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Literal, cast
 
+import sqlalchemy as sa
 import uvicorn
 import uvloop
 from starlette.applications import Starlette
@@ -50,6 +51,12 @@ _UPGRADED = (
     b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
 )
 """To the key of bench.swarm.HANDSHAKE, which is that of RFC 6455, 1.3."""
+_SERIES = sa.text("""
+INSERT INTO series (exchange, symbol, timeframe, revision, first_time, last_time, candle_count)
+SELECT 'okx', 'S' || n || '-USDT', '1m', 1, :start, :start, 1 FROM generate_series(0, CAST(:topics AS int) - 1) AS n
+ON CONFLICT DO NOTHING
+""")
+"""Stored, so that they are known. Events go on from that revision."""
 _MINUTE = Timeframe("1m")
 _PRICES = (Decimal("67000.1"), Decimal("67000.2"), Decimal(67000), Decimal("67000.1"))
 _Publish = Callable[[int], Awaitable[None]]
@@ -110,6 +117,8 @@ async def _raw(topics: int) -> None:
 
 async def _ours(topics: int, url: str, *, stock: bool) -> None:
     async with DatabaseOperations(url) as db:
+        async with db.engine.begin() as connection:
+            await connection.execute(_SERIES, {"topics": topics, "start": _START})
         # Not entered: it would compare with the tables, which know nothing of this news, and begin anew.
         feed = Feed(db)
         timeout = timedelta(minutes=1)
@@ -161,7 +170,7 @@ async def _obey(publish: _Publish) -> None:
     commands = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     room = asyncio.Semaphore(0)
-    event = 0
+    event = 1
 
     async def steadily(rate: int) -> None:
         nonlocal event

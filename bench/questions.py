@@ -89,7 +89,7 @@ def questions(past: datetime) -> list[Question]:
         Question("candleSeries, 1,000", 0.8, _COLUMNS, pages(1_000), "/columns"),
         Question("candleSeries, 10,000", 0.8, _COLUMNS, pages(10_000), "/columns"),
         Question("100 bots with latestCandle", 0.28, _ALL_BOTS, [{}], "/bots"),
-        Question("hot: newest 500", 3.5, _PAGE, [asked | {"last": 500} for asked in each], "/candles", True),
+        Question("hot: newest 500", 3.0, _PAGE, [asked | {"last": 500} for asked in each], "/candles", True),
         Question("hot: latestCandle", 0.6, _LATEST, each, "/latest", True),
         Question("hot: 20 aliased series of 100", 2.0, _MANY, [{}], "/many", True),
         Question("hot: 100 bots with latestCandle", 0.38, _ALL_BOTS, [{}], "/bots", True),

@@ -12,6 +12,9 @@ from repos.revisions import candle_of
 Texts = Callable[[Series, Sequence[Sequence[Any]]], list[str]]
 """What is printed of rows of one series, a text each."""
 
+MOST_PRINTS = 8
+"""Selections whose texts are kept."""
+
 _ZERO = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _WIDTH = len(RAW)
@@ -37,12 +40,13 @@ def decoded(series: Series, row: Sequence[Any]) -> Candle:
 class StoredCandle:
     """A candle that is decoded when it is first looked into. `row` is raw and ends with repos.candle_queries.RAW."""
 
-    __slots__ = ("_candle", "row", "series")
+    __slots__ = ("_candle", "_prints", "row", "series")
 
     def __init__(self, series: Series, row: Sequence[Any]) -> None:
         self.series = series
         self.row = row
         self._candle: Candle | None = None
+        self._prints: dict[object, str] | None = None
 
     @property
     def candle(self) -> Candle:
@@ -52,6 +56,15 @@ class StoredCandle:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.candle, name)
+
+    def json(self, key: object, texts: Texts) -> str:
+        """The JSON object that `texts` makes of it, kept for as long as it is; equal keys stand for equal texts."""
+        if self._prints is None or len(self._prints) > MOST_PRINTS:
+            self._prints = {}
+        text = self._prints.get(key)
+        if text is None:
+            text = self._prints[key] = texts(self.series, [self.row])[0]
+        return text
 
 
 class StoredCandles(Sequence[Candle]):

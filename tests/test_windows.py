@@ -412,3 +412,40 @@ async def test_a_newest_candle_opens_no_window_but_keeps_one_open(db, feed, monk
 
     assert await feed.windows.pages([AskedPage.of(other, last=1)]) == [None]
     assert set(feed.topics.series()) == {BTC_1M}
+
+
+async def test_a_deleted_candle_is_the_newest_no_more(db, feed, elsewhere):
+    await db.market_data.upsert_candles([minute(n, close=101 + n) for n in range(3)])
+    await until_hot(feed, db)
+    async with Client(an_app(db, feed)) as client:
+        seen = [(await client.ask(ALONE))["latestCandle"]["close"]]
+        for deleter, number in ((db, 2), (elsewhere, 1)):
+            await deleter.market_data.delete_candles(*BTC_1M, NOON + number * MINUTE, NOON + (number + 1) * MINUTE)
+            await until_hot(feed, db)
+            found = feed.windows.found
+            seen.append((await client.ask(ALONE))["latestCandle"]["close"])
+            assert feed.windows.found == found + 1
+        await db.market_data.delete_candles(*BTC_1M, NOON, NOON + MINUTE)
+        await until_hot(feed, db)
+        none = (await client.ask(ALONE))["latestCandle"]
+
+    assert seen == ["103", "102", "101"]
+    assert none is None
+
+
+async def test_a_newest_candle_in_memory_is_printed_once_for_each_selection(db, feed):
+    await db.market_data.upsert_candle(minute(0))
+    await until_hot(feed, db)
+    printed = []
+
+    def texts(series, rows):
+        printed.append(len(rows))
+        return [row[1].split(",")[3] for row in rows]
+
+    before = [feed.windows.newest(BTC_1M).json(key, texts) for key in ("a", "b", "a", "b")]
+    await db.market_data.upsert_candle(minute(0, close=102, high=1000), force_update=True)
+    await until_hot(feed, db)
+
+    assert before == ["101"] * 4
+    assert feed.windows.newest(BTC_1M).json("a", texts) == "102"
+    assert printed == [1, 1, 1]

@@ -70,7 +70,7 @@ def printer(shape: Shape) -> Callable[[StoredCandles | StoredEdges | StoredCandl
 
     def printed(found: StoredCandles | StoredEdges | StoredCandle) -> orjson.Fragment:
         if isinstance(found, StoredCandle):
-            return orjson.Fragment(texts(found.series, [found.row])[0])
+            return orjson.Fragment(found.json(make, texts))
         candles = found.candles if isinstance(found, StoredEdges) else found
         return orjson.Fragment(candles.json(shape, texts))
 

@@ -10,10 +10,8 @@ from repos.candle_reader import AskedPage, CandlePage
 from repos.domain import Candle, Series
 from repos.events import Change, Deletion, Position
 from repos.feed.news import CandleNews
-from repos.stored import StoredCandle, StoredCandles, Texts, decoded, micros, moment_of
+from repos.stored import MOST_PRINTS, StoredCandle, StoredCandles, Texts, decoded, micros, moment_of
 
-_MOST_PRINTS = 8
-"""Selections whose texts are kept."""
 _MOST_PAGES = 16
 """Pages whose text is kept."""
 _MANY = 50
@@ -90,9 +88,9 @@ class Shelf:
         newest = moment_of(self._starts[-1]) if self._starts else None
         return Position(self.series, self.revision, None, newest, self.epoch)
 
-    @property
+    @cached_property
     def newest(self) -> StoredCandle | None:
-        """The newest candle; None unless one is here."""
+        """The newest candle, always the same object; None unless one is here."""
         return StoredCandle(self.series, self._rows[-1]) if self._rows else None
 
     def changes(self, position: Position) -> list[tuple[Change, Position]] | None:
@@ -168,7 +166,7 @@ class Shelf:
         page = self._pages.get((key, low, high))
         if page is None:
             if key not in self._prints:
-                if len(self._prints) >= _MOST_PRINTS:
+                if len(self._prints) >= MOST_PRINTS:
                     self._prints.clear()
                 self._prints[key] = texts, texts(self.series, self._rows)
             if len(self._pages) >= _MOST_PAGES:
