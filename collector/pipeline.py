@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from collector.candles import Bucket
+from collector.numbering import Numberings
 from collector.tracker import Live, Tracker
-from repos.domain import AHEAD, EPOCH, Candle, InvalidValue, Series, Timeframe, Trade, TradeRecord
+from repos.domain import AHEAD, EPOCH, Candle, Gap, InvalidValue, Series, Timeframe, Trade, TradeRecord
 from repos.errors import DataRefused
 from repos.feed.news import FormingNews
 from repos.operations import DatabaseOperations
@@ -81,7 +82,7 @@ class Pipeline:
             DatabaseOperationError: The database failed. Adding the same records again is right.
         """
         async with self._lock:
-            given: dict[tuple[str, str], dict[tuple[int, int], Trade]] = {}
+            given: dict[tuple[str, str], dict[tuple[int, int, datetime], Trade]] = {}
             stored: list[Trade] = []
 
             async def store(batch: Sequence[TradeRecord]) -> None:
@@ -91,7 +92,7 @@ class Pipeline:
                         self._trackers[key] = await self._open(*key)
                 stored.extend(await self._db.tape.insert(batch))
                 for trade, _ in batch:
-                    given.setdefault((trade.exchange, trade.symbol), {})[trade.trade_id, trade.first_id] = trade
+                    given.setdefault((trade.exchange, trade.symbol), {})[_identity(trade)] = trade
 
             now = self._now()
             # One trade from the future would end the life of its candles.
@@ -100,7 +101,7 @@ class Pipeline:
                 records = [record for record in records if now and record.trade.timestamp <= now + AHEAD]
             await store_rest(records, store, self._refused)
             for trade in stored:
-                given[trade.exchange, trade.symbol][trade.trade_id, trade.first_id] = trade
+                given[trade.exchange, trade.symbol][_identity(trade)] = trade
             for key, trades in given.items():
                 tracker = self._trackers[key]
                 repeated = tracker.take(trades[ids] for ids in sorted(trades))
@@ -144,6 +145,20 @@ class Pipeline:
                 self._unsettled[tracker] = None
                 await self._settle()
 
+    async def complete(self, gap: Gap) -> None:
+        """Every trade of `gap`, which was reported, has been added; store and announce what waited for that.
+
+        Raises:
+            DatabaseOperationError: The database failed; the next call of any kind tries again.
+        """
+        async with self._lock:
+            tracker = self._trackers.get((gap.exchange, gap.symbol))
+            if tracker is not None:
+                tracker.complete(gap)
+                self._unsettled[tracker] = self._unannounced[tracker] = None
+                await self._settle()
+                await self._tell()
+
     async def finish(self) -> None:
         """Store every candle that is still open: a replay has come to its end.
 
@@ -177,10 +192,14 @@ class Pipeline:
         self.malformed += 1
         log.warning("Malformed trade, it is left out", reason=str(reason), text=record.raw)
 
+    def _latest(self) -> datetime:
+        """When what is stored can have happened at the latest; one from the future says nothing of now."""
+        return (self._now() or datetime.now(UTC)) + AHEAD
+
     async def _open(self, exchange: str, symbol: str) -> Tracker:
         timeframes = self._timeframes(symbol)
         tracker = Tracker(exchange, symbol, timeframes, self._live)
-        if self._live and (last := await self._db.tape.last(exchange, symbol)):
+        if self._live and (last := await self._db.tape.last(exchange, symbol, self._latest())):
             # Where the last run ended: what comes next shows whether trades are missing in between.
             stored = await self._db.market_data.latest([Series(exchange, symbol, each) for each in timeframes])
             newest = max((candle.end_time for candle in stored.values()), default=EPOCH)
@@ -203,19 +222,25 @@ class Pipeline:
                 bucket.clear()
             for start, end in _spans(unread):
                 piece = _PIECE
+                # The newest first, whose ids are followed here: what has others is of before they began anew.
                 while start < end:
-                    until = min(start + piece, end)
-                    trades = await tape.between(tracker.exchange, tracker.symbol, start, until)
-                    _fill(unread, trades)
+                    since = max(start, end - piece)
+                    trades = await tape.between(tracker.exchange, tracker.symbol, since, end)
+                    _fill(unread, trades, tracker.numberings)
                     piece = piece * 2 if len(trades) < _MANY else max(piece / 2, _NEAR)
-                    start = until
+                    end = since
             for bucket in unread:
                 if bucket.fold is None:
                     log.warning("No trade is stored", series=str(bucket.series), start=bucket.start)
                     continue
-                for trade_id in tracker.edges(bucket):
-                    if await tape.has(tracker.exchange, tracker.symbol, trade_id):
-                        bucket.edges.add(trade_id)
+                for number in tracker.edges(bucket):
+                    is_before = number < bucket.first_id
+                    beside = bucket.first_id if is_before else bucket.last_id
+                    after, before = tracker.numberings.span(beside)
+                    span = (after, min(before, bucket.end)) if is_before else (max(after, bucket.start), before)
+                    trade_id = number - tracker.numberings.base(beside)
+                    if await tape.has(tracker.exchange, tracker.symbol, trade_id, *span):
+                        bucket.edges.add(number)
                 bucket.whole = True
             if unread:
                 tracker.drop(bucket for bucket in unread if bucket.fold is None)
@@ -287,10 +312,15 @@ def _spans(buckets: Iterable[Bucket]) -> Iterator[tuple[datetime, datetime]]:
         yield start, end
 
 
-def _fill(buckets: Iterable[Bucket], trades: list[Trade]) -> None:
-    trades.sort(key=lambda trade: trade.timestamp)
+def _fill(buckets: Iterable[Bucket], trades: list[Trade], numberings: Numberings) -> None:
+    newest_first = sorted(trades, key=lambda trade: (trade.timestamp, trade.trade_id), reverse=True)
+    trades = [numberings.numbered(trade) for trade in newest_first][::-1]
     times = [trade.timestamp for trade in trades]
     for bucket in buckets:
         for trade in trades[bisect_left(times, bucket.start) : bisect_left(times, bucket.end)]:
             if not bucket.add(trade):
                 log.warning("Trade left out, it overlaps another", series=str(bucket.series), trade_id=trade.trade_id)
+
+
+def _identity(trade: Trade) -> tuple[int, int, datetime]:
+    return trade.trade_id, trade.first_id, trade.timestamp

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from collector.candles import Bucket, Fold
 from collector.ids import Runs
+from collector.numbering import Numberings
 from repos.domain import END_OF_TIME, EPOCH, Gap, Series, Timeframe, Trade
 
 # Ids farther back matter only for duplicates, which then cost a read.
@@ -42,7 +43,8 @@ class Tracker:
 
     Trades in the order of their ids cost little: they are folded once, and the sum goes to every timeframe. All others
     find their buckets one by one. A bucket that is not `whole` must be read from the store before it is used.
-    Without `live` every bucket with a trade counts as covered.
+    Without `live` every bucket with a trade counts as covered. Ids here, but for those of trades given and of gaps
+    reported, are the numbers that they have in `numberings`: an exchange may begin its ids anew.
     """
 
     def __init__(self, exchange: str, symbol: str, timeframes: Sequence[Timeframe], live: Live | None) -> None:
@@ -50,6 +52,7 @@ class Tracker:
         self.symbol = symbol
         self.buckets: dict[tuple[Timeframe, datetime], Bucket] = {}
         self.is_interrupted = False
+        self.numberings = Numberings()
         self._live = live
         self._series = [Series(exchange, symbol, timeframe) for timeframe in timeframes]
         self._seen = Runs()
@@ -59,6 +62,8 @@ class Tracker:
         """Trades of another time follow, which end the candles of that time alone."""
         self._next_id = -1
         """One more than the highest id seen; -1 before the first."""
+        self._base = 0
+        """What that is more than the exchange's own."""
         self._head = self._latest = EPOCH
         """When the trade of the highest id happened, and when the latest."""
         self._clock: datetime | None = None
@@ -66,17 +71,17 @@ class Tracker:
         """The bucket that holds the head, for each series; None when it was dropped."""
         self._ready: list[Bucket] = []
         """The same when all are whole and hold nothing beyond the head."""
-        self._floor = self._ceiling = EPOCH
-        """A trade of the next id between the two belongs to all of these; equal: there is no such trade."""
+        self._ceiling = EPOCH
+        """A trade of the next id that is not before the head, and before this, belongs to all of these."""
 
     def take(self, trades: Iterable[Trade]) -> list[Trade]:
         """Fold `trades`, stored already and ascending by id. Those seen before change nothing, and are returned."""
         repeated: list[Trade] = []
         run: Fold | None = None
-        next_id, floor, ceiling = self._next_id, self._floor, self._ceiling
-        head = self._head
+        next_id, head, ceiling = self._next_id - self._base, self._head, self._ceiling
         for trade in trades:
-            if trade.trade_id - trade.count + 1 == next_id and floor <= trade.timestamp < ceiling:
+            # Earlier than the head it may be of before the exchange began its ids anew.
+            if trade.trade_id - trade.count + 1 == next_id and head <= trade.timestamp < ceiling:
                 if run is None:
                     run = Fold(trade)
                 else:
@@ -89,13 +94,16 @@ class Tracker:
                     run = None
                 if not self._place(trade):
                     repeated.append(trade)
-                next_id, floor, ceiling = self._next_id, self._floor, self._ceiling
+                next_id, head, ceiling = self._next_id - self._base, self._head, self._ceiling
         if run is not None:
             self._extend(run, head)
         return repeated
 
     def _extend(self, run: Fold, head: datetime) -> None:
         self.is_interrupted = False
+        run.first_id += self._base
+        run.last_id += self._base
+        self.numberings.extend(run.first_id, run.last_id, head)
         for bucket in self._ready:
             bucket.merge(run)
         self._seen.add(run.first_id, run.last_id)
@@ -103,14 +111,17 @@ class Tracker:
         self._head = head
         self._latest = max(self._latest, head)
 
-    def _place(self, trade: Trade) -> bool:
+    def _place(self, given: Trade) -> bool:
+        trade = self.numberings.numbered(given)
         first, last = trade.first_id, trade.trade_id
+        base = last - given.trade_id
         if last >= self._next_id - 1:
             self.is_interrupted = False  # history that is read back says nothing of now
         if self._seen.covers(first, last):
             return False
         if self._live and 0 <= self._next_id < first:
-            missing = (self._next_id, first - 1)
+            # Where ids begin anew, what is missing before is known by its time.
+            missing = (self._next_id - base if base == self._base else 0, given.first_id - 1)
             self._live.report(Gap(self.exchange, self.symbol, *missing, self._head, trade.timestamp))
         # Nothing stored has a higher id or a later time: so it opens the buckets that begin after all that.
         opens = self._live is not None and first == self._next_id and self._seen.covers(first - 1, first - 1)
@@ -130,7 +141,7 @@ class Tracker:
             self._seen.keep(_RUNS_KEPT)
         self._latest = max(self._latest, trade.timestamp)
         if last >= self._next_id:
-            self._next_id = last + 1
+            self._next_id, self._base = last + 1, base
             self._head = trade.timestamp
             self._current = placed
         self.refresh()
@@ -151,11 +162,10 @@ class Tracker:
 
     def refresh(self) -> None:
         """Find out anew which trades belong to all current buckets: after any of them was read or dropped."""
-        self._floor = self._ceiling = EPOCH
+        self._ceiling = EPOCH
         self._ready = [bucket for bucket in self._current if bucket is not None and bucket.whole]
         is_ready = len(self._ready) == len(self._current)
         if is_ready and all(bucket.last_id < self._next_id for bucket in self._ready):
-            self._floor = max((bucket.start for bucket in self._ready), default=EPOCH)
             self._ceiling = min((bucket.end for bucket in self._ready), default=END_OF_TIME)
 
     def pass_time(self, moment: datetime) -> bool:
@@ -172,6 +182,11 @@ class Tracker:
     def unread(self) -> list[Bucket]:
         """Buckets to be folded from the store before they are used."""
         return [bucket for bucket in self.buckets.values() if not bucket.whole]
+
+    def complete(self, gap: Gap) -> None:
+        """No trade is missing in `gap` any more, which was reported where ids began anew: none lies in between."""
+        if gap.first_missing_id == 0 and (border := self.numberings.border(gap.after, gap.before)):
+            self._seen.add(*border)
 
     def edges(self, bucket: Bucket) -> list[int]:
         """Ids next to those of a bucket just read that were not seen here: the store may have them."""

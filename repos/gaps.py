@@ -29,6 +29,9 @@ class GapRepository(BaseRepository):
             t.c.symbol == gap.symbol,
             t.c.first_missing_id <= gap.first_missing_id,
             t.c.last_missing_id >= gap.last_missing_id,
+            # The exchange may begin its ids anew.
+            t.c.after <= gap.after,
+            t.c.before >= gap.before,
         )
         row = sa.select(*(sa.literal(getattr(gap, column.name), column.type) for column in _GAP))
         known = sa.exists().where(*holds)
@@ -88,8 +91,7 @@ class GapRepository(BaseRepository):
 
 
 def _is(gap: Gap) -> list[sa.ColumnElement[bool]]:
-    # The times follow from the ids.
-    return [column == getattr(gap, column.name) for column in _GAP[:4]]
+    return [column == getattr(gap, column.name) for column in _GAP]
 
 
 def _news(row_id: int, gap: Gap, is_open: bool) -> GapNews:

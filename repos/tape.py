@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from operator import itemgetter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from repos.arrays import arrays, filled, typed
 from repos.base import BaseRepository
 from repos.decode import decode_trade
-from repos.domain import DataType, Trade, TradeRecord
+from repos.domain import END_OF_TIME, EPOCH, DataType, Trade, TradeRecord
 from repos.feed.bus import Bus
 from repos.feed.news import Tape, TradeNews
 from repos.hot import Hot
@@ -37,22 +37,28 @@ _highest = sa.select(sa.func.max(t.c.trade_id)).where(t.c.exchange == _asked.c.e
 _HIGHEST = Hot(sa.select(_asked, sa.func.coalesce(_highest.scalar_subquery(), -1)))
 
 
+def _identities(rows: sa.CTE) -> tuple[sa.ColumnElement[Any], ...]:
+    return sa.func.array_agg(rows.c.trade_id), sa.func.array_agg(rows.c.timestamp)
+
+
 def _insert(*, beyond: bool) -> sa.ClauseElement:
     """Stores rows and advances their tapes; `beyond`: their ids are higher than any stored, so nothing needs a look."""
     incoming = rows_of()
     rows = sa.select(incoming)
     if not beyond:
-        # The stored row with the smallest id that is not below this one is the only one that can cover it.
-        same = (t.c.exchange == incoming.c.exchange, t.c.symbol == incoming.c.symbol)
-        cover = sa.select(t.c.first_trade_id).where(*same, t.c.trade_id >= incoming.c.trade_id).order_by(t.c.trade_id)
-        rows = rows.where(sa.func.coalesce(cover.limit(1).scalar_subquery() > incoming.c.trade_id, sa.true()))
+        # Its own row, or one of an aggregated trade that holds it: the same time, for the exchange may begin ids anew.
+        same = (t.c.exchange == incoming.c.exchange, t.c.symbol == incoming.c.symbol, t.c.data_type == _TYPE)
+        here = (t.c.timestamp == incoming.c.timestamp, t.c.trade_id >= incoming.c.trade_id)
+        covers = sa.select(sa.true()).where(*same, *here, t.c.first_trade_id <= incoming.c.trade_id).limit(1)
+        # A subquery, and not NOT EXISTS: a join would not keep the order of the rows.
+        rows = rows.where(sa.func.coalesce(covers.scalar_subquery(), sa.false()).is_(sa.false()))
     new = insert(t).from_select(list(FIELDS), rows)
     if not beyond:
         new = new.on_conflict_do_nothing()
-    stored = new.returning(t.c.id, t.c.exchange, t.c.symbol, t.c.trade_id).cte("stored")
+    stored = new.returning(t.c.id, t.c.exchange, t.c.symbol, t.c.trade_id, t.c.timestamp).cte("stored")
     key = (stored.c.exchange, stored.c.symbol)
     ends = (
-        sa.select(*key, sa.func.max(stored.c.id).label("last_id"), sa.func.array_agg(stored.c.trade_id))
+        sa.select(*key, sa.func.max(stored.c.id).label("last_id"), *() if beyond else _identities(stored))
         .group_by(*key)
         .cte("ends")
     )
@@ -78,9 +84,12 @@ async def _store(
     if not batch:
         return {}
     stored = {}
-    for exchange, symbol, last_id, trade_ids in await statement.fetch(connection, filled_rows(_rows(batch))):
-        tape, new = Tape(exchange, symbol), set(trade_ids)
-        stored[tape] = last_id, [trade for trade, _ in batch[tape] if trade.trade_id in new]
+    for exchange, symbol, last_id, *identities in await statement.fetch(connection, filled_rows(_rows(batch))):
+        tape, new = Tape(exchange, symbol), set(zip(*identities, strict=True))
+        trades = [trade for trade, _ in batch[tape]]
+        # Without identities all are new.
+        new_trades = [trade for trade in trades if (trade.trade_id, trade.timestamp) in new] if identities else trades
+        stored[tape] = last_id, new_trades
     return stored
 
 
@@ -92,17 +101,28 @@ def _rows(batch: Mapping[Tape, Sequence[TradeRecord]]) -> Iterator[tuple[object,
 
 
 def _once(found: Sequence[_T], trade_of: Callable[[_T], Trade]) -> list[_T]:
-    """What was `found` of one symbol, ascending by trade id, without those whose ids lie inside another's."""
+    """What was `found` of one symbol, without those whose ids lie inside another's of the same time.
+
+    Ascending by id, or, where that is not the order of their times throughout, by time and id.
+    """
     last = -1
+    latest = EPOCH
     for trade in map(trade_of, found):
-        if trade.first_id <= last:
+        if trade.first_id <= last or trade.timestamp < latest:
             break
-        last = trade.trade_id
+        last, latest = trade.trade_id, trade.timestamp
     else:
         return list(found)  # nearly always
+
+    def order(one: _T) -> tuple[datetime, int, int]:
+        trade = trade_of(one)
+        return trade.timestamp, trade.trade_id, -trade.first_id
+
     kept: list[_T] = []
-    for one in sorted(found, key=lambda one: (-trade_of(one).trade_id, trade_of(one).first_id)):
-        if not kept or trade_of(one).trade_id < trade_of(kept[-1]).first_id:
+    for one in sorted(found, key=order, reverse=True):
+        trade = trade_of(one)
+        above = trade_of(kept[-1]) if kept else None
+        if above is None or above.timestamp != trade.timestamp or trade.trade_id < above.first_id:
             kept.append(one)
     kept.reverse()
     return kept
@@ -148,7 +168,8 @@ class TapeRepository(BaseRepository):
                 locked = await _LOCK.fetch(connection, asked)
             before = {Tape(row[0], row[1]): row[2] for row in locked}
             highest = await self._highest_ids(connection, before)
-            beyond = {tape: some for tape, some in batch.items() if some[0].trade.first_id > highest[tape]}
+            lowest = {tape: min(trade.first_id for trade, _ in some) for tape, some in batch.items()}
+            beyond = {tape: some for tape, some in batch.items() if lowest[tape] > highest[tape]}
             others = {tape: some for tape, some in batch.items() if tape not in beyond}
             stored = {
                 **await _store(connection, _INSERT_BEYOND, beyond),
@@ -158,7 +179,7 @@ class TapeRepository(BaseRepository):
             await self._bus.announce(connection, *news)
         self._created.update(batch)
         for tape, (last_id, trades) in stored.items():
-            self._ends[tape] = last_id, max(highest[tape], trades[-1].trade_id)
+            self._ends[tape] = last_id, max(highest[tape], *(trade.trade_id for trade in trades))
         return [trade for tape in batch if tape in stored for trade in stored[tape][1]]
 
     async def _highest_ids(self, connection: AsyncConnection, before: dict[Tape, int]) -> dict[Tape, int]:
@@ -180,17 +201,21 @@ class TapeRepository(BaseRepository):
             rows = await connection.execute(query)
             return _once([decode_trade(exchange, symbol, row[3]) for row in rows], lambda trade: trade)
 
-    async def has(self, exchange: str, symbol: str, trade_id: int) -> bool:
-        """Whether that match is stored, by itself or inside an aggregated trade."""
-        conditions = [*_of(exchange, symbol), t.c.trade_id >= trade_id]
+    async def has(
+        self, exchange: str, symbol: str, trade_id: int, after: datetime = EPOCH, before: datetime = END_OF_TIME
+    ) -> bool:
+        """Whether a match of this id that happened from `after` to `before` is stored, perhaps in an aggregate."""
+        here = (t.c.trade_id >= trade_id, t.c.timestamp >= after, t.c.timestamp <= before)
+        conditions = [*_of(exchange, symbol), *here]
         query = sa.select(t.c.first_trade_id).where(*conditions).order_by(t.c.trade_id).limit(1)
         async with self._transaction(f"looking for trade {trade_id} of {exchange} {symbol}") as connection:
             first = (await connection.execute(query)).scalar_one_or_none()
         return first is not None and first <= trade_id
 
-    async def last(self, exchange: str, symbol: str) -> Trade | None:
-        """The stored trade with the highest id."""
-        query = sa.select(*_TRADE).where(*_of(exchange, symbol)).order_by(t.c.trade_id.desc()).limit(1)
+    async def last(self, exchange: str, symbol: str, until: datetime = END_OF_TIME) -> Trade | None:
+        """The latest stored trade that happened by `until`, of several at once that with the highest id."""
+        here = (*_of(exchange, symbol), t.c.data_type == _TYPE, t.c.timestamp <= until)
+        query = sa.select(*_TRADE).where(*here).order_by(t.c.timestamp.desc(), t.c.trade_id.desc()).limit(1)
         async with self._transaction(f"reading the last trade of {exchange} {symbol}") as connection:
             row = (await connection.execute(query)).first()
         return None if row is None else decode_trade(exchange, symbol, row[3])

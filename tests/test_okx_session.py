@@ -347,7 +347,7 @@ def test_times_of_messages_and_of_data_are_kept_apart():
     assert opened == 5.0
     assert session.last_message_at == 8.0
     assert session.last_data_at == {BITCOIN: 6.0, Arg("tickers", "BTC-USDT"): 7.0}
-    assert session.newest_id == {BITCOIN: 1}
+    assert [trade.trade_id for trade in session.newest.values()] == [1]
 
 
 def test_an_announced_upgrade_ends_the_connection():

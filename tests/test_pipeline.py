@@ -225,14 +225,14 @@ async def test_trades_that_make_no_valid_candle_stop_nothing(db: DatabaseOperati
     assert market.holes == [Uncovered(BTC, NOON, NOON + 5 * SECOND)]
 
 
-async def test_a_trade_stored_at_another_time_makes_no_candle_here(db: DatabaseOperations) -> None:
+async def test_a_trade_of_a_stored_id_and_another_time_is_another(db: DatabaseOperations) -> None:
     await db.tape.insert(records(a_trade(10, 1)))
     market = Market(db, live=False)
 
-    assert await market.add(a_trade(10, 100), a_trade(11, 200)) == [a_trade(11, 200)]
+    assert await market.add(a_trade(10, 100), a_trade(11, 200)) == [a_trade(10, 100), a_trade(11, 200)]
     await market.pipeline.finish()
 
-    assert await market.candles() == plain([a_trade(11, 200)], "5s")
+    assert await market.candles() == plain([a_trade(10, 100), a_trade(11, 200)], "5s")
 
 
 async def test_ids_full_of_holes_are_followed(db: DatabaseOperations) -> None:

@@ -28,7 +28,8 @@ async def add(db: DatabaseOperations, *ids: int | tuple[int, int]) -> list[int]:
     records = []
     for one in ids:
         first, last = one if isinstance(one, tuple) else (one, one)
-        records.append(a_record(trade_id=last, count=last - first + 1, timestamp=NOON + last * SECOND))
+        # As matches of one order do, they share their time.
+        records.append(a_record(trade_id=last, count=last - first + 1, timestamp=NOON))
     return [trade.trade_id for trade in await db.tape.insert(records)]
 
 
@@ -85,6 +86,24 @@ async def test_aggregates_and_matches_of_one_order_count_once(db, before, then, 
     assert (new, [trade.trade_id for trade in read]) == (stored, kept)
 
 
+async def test_a_trade_is_known_by_its_id_and_its_time(db):
+    old = [a_record(trade_id=n, timestamp=NOON + n * SECOND) for n in (4, 5, 6)]
+    new = [a_record(trade_id=n, timestamp=NOON + (60 + n) * SECOND) for n in (4, 5)]
+    aggregate = a_record(trade_id=9, count=9, timestamp=NOON + 90 * SECOND)
+    await db.tape.insert([old[0], old[2]])
+
+    stored = await db.tape.insert([new[1], old[1], new[0], old[0], aggregate])
+    again = await db.tape.insert([*old, *new, aggregate])
+    read = await db.tape.between(*BTC, NOON, NOON + 100 * SECOND)
+
+    trades = [record.trade for record in (*old, *new, aggregate)]
+    assert stored == [old[1].trade, *trades[3:]]
+    assert again == []
+    assert read == trades
+    assert await db.tape.last(*BTC) == aggregate.trade
+    assert await db.tape.last(*BTC, NOON + 66 * SECOND) == new[1].trade
+
+
 async def test_ids_of_symbols_do_not_meet(db):
     stored = await db.tape.insert([a_record(symbol="ETH-USDT"), a_record()])
 
@@ -99,7 +118,7 @@ async def test_a_match_is_known_by_itself_or_inside_an_aggregate(db):
     assert known == [False, True, False, False, True, True, True, False]
 
 
-async def test_the_last_trade_has_the_highest_id(db):
+async def test_the_last_trade_is_the_latest(db):
     assert await db.tape.last(*BTC) is None
     await add(db, 5)
     await add(db, 2)
@@ -187,7 +206,7 @@ async def test_a_trade_written_past_the_tape_fails_one_write_and_is_found_by_the
     await connection.execute(
         "INSERT INTO raw_trades (exchange, symbol, timestamp, data_type, raw_data, trade_id, first_trade_id) "
         "VALUES ('okx', 'BTC-USDT', $1, 'trade', '{}', 2, 2)",
-        NOON + 2 * SECOND,
+        NOON,
     )
 
     with pytest.raises(DatabaseOperationError, match="duplicate key"):

@@ -243,7 +243,7 @@ async def test_a_look_back_that_comes_to_the_listing_leaves_no_gap(db, first):
     row = json.loads(a_record(trade_id=first, timestamp=NOON).raw)
     gap = Gap("okx", BTC, 0, first, NOON - timedelta(minutes=5), NOON + timedelta(minutes=5))
 
-    async with answering(a_reply(row), a_reply()) as rest, mending(db, rest) as repair:
+    async with answering(a_reply(row), a_reply(), a_reply()) as rest, mending(db, rest) as repair:
         repair.report(gap)
         await repair.idle()
         left = await db.gaps.of("okx", [BTC])

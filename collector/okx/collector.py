@@ -216,7 +216,7 @@ class OKXCollector:
                         stalled = partial(self._stalled, endpoint, channels)
                         tasks.create_task(Watchdog(stream, rest, stalled).run())
                 tasks.create_task(self._write())
-                tasks.create_task(repair.run(self._pipeline.add))
+                tasks.create_task(repair.run(self._pipeline.add, self._pipeline.complete))
                 tasks.create_task(reconciliation.run(self._clock.now))
                 tasks.create_task(self._report(feed))
                 tasks.create_task(self._clock.keep(rest))

@@ -38,7 +38,8 @@ class LookBack:
             DatabaseOperationError: The database failed; calling again is right.
         """
         for symbol in {record.trade.symbol for record in records} - self._known:
-            trade = min((r.trade for r in records if r.trade.symbol == symbol), key=lambda trade: trade.trade_id)
+            trades = (record.trade for record in records if record.trade.symbol == symbol)
+            trade = min(trades, key=lambda trade: (trade.timestamp, trade.trade_id))
             if await self._db.tape.last(EXCHANGE, symbol) is None:
                 # The first push is the latest trade of the past, which may be long ago. It comes late when the exchange
                 # had no answer at first.

@@ -125,11 +125,14 @@ class Reconciliation:
     async def _hole(self, symbol: str, start: datetime, end: datetime) -> Gap | None:
         """All trades of a candle, as if none was there: which are missing only the exchange can tell."""
         near = await self._db.tape.between(EXCHANGE, symbol, start - BEHIND, end + BEHIND)
-        before = max((trade.trade_id for trade in near if trade.timestamp < start), default=-1)
-        after = [trade.first_id for trade in near if trade.timestamp >= end]
-        # When nothing followed, what was lost may reach up to the newest.
-        after = after or [trade.trade_id + 1 for trade, _ in await self._rest.history_trades(symbol, limit=1)]
-        return Gap(EXCHANGE, symbol, before + 1, min(after) - 1, start, end) if after else None
+        near.sort(key=lambda trade: (trade.timestamp, trade.trade_id))  # as ids may begin anew
+        before = [trade.trade_id for trade in near if trade.timestamp < start][-1:] or [-1]
+        after = [trade.first_id for trade in near if trade.timestamp >= end][:1]
+        if not after:  # nothing followed: what was lost may reach up to the newest
+            for newest, _ in await self._rest.history_trades(symbol, limit=1):
+                after, end = [newest.trade_id + 1], max(end, newest.timestamp)
+        first = before[0] + 1 if after and before[0] < after[0] else 0
+        return Gap(EXCHANGE, symbol, first, after[0] - 1, start, end) if after else None
 
 
 def _comparable(timeframes: Sequence[Timeframe]) -> Timeframe | None:

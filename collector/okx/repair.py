@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from math import inf
 from typing import TypeVar, TypeVarTuple, Unpack
 
@@ -30,6 +31,9 @@ LOOK_EVERY = 1.0
 CONFIRM_TRIES = 5
 CONFIRM_EVERY = 2.0
 """A candle of the exchange is confirmed about a second after its end."""
+
+SLIP = timedelta(seconds=1)
+"""Steps back of the exchange's clock are shorter: other trades of these ids are of before it began its ids anew."""
 
 _T = TypeVar("_T")
 _Arguments = TypeVarTuple("_Arguments")
@@ -81,15 +85,18 @@ class Repair:
             counts[gap.symbol] += 1
         return counts
 
-    async def run(self, add: Add) -> None:
-        """Mend until cancelled, what was left open too; `add` takes the trades that were missing."""
+    async def run(self, add: Add, mended: Callable[[Gap], Awaitable[None]] | None = None) -> None:
+        """Mend until cancelled, what was left open too.
+
+        `add` takes the trades that were missing; `mended` hears of a gap when it took all of them.
+        """
         await self._take_up()  # before anything is reported, which would be stored and taken up too
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep())
             tasks.create_task(self._ask_again())
             tasks.create_task(self._tell())
             for holes in (*self._holes.values(), self._old):
-                tasks.create_task(self._mend(holes, add))
+                tasks.create_task(self._mend(holes, add, mended))
 
     async def idle(self) -> None:
         """Return when no hole that was reported waits to be mended."""
@@ -137,12 +144,19 @@ class Repair:
                 await _patiently(self._db.gaps.leave_open, gap, gap)
                 self._left.add(gap)
 
-    async def _mend(self, holes: asyncio.Queue[Gap | Uncovered], add: Add) -> None:
+    async def _mend(
+        self,
+        holes: asyncio.Queue[Gap | Uncovered],
+        add: Add,
+        mended: Callable[[Gap], Awaitable[None]] | None,
+    ) -> None:
         while True:
             hole = await holes.get()
             if isinstance(hole, Gap):
                 left = await self._recover(hole, add)
                 if left is None:
+                    if mended is not None:
+                        await _patiently(mended, hole)
                     await _patiently(self._db.gaps.close, hole)
                 else:
                     await _patiently(self._db.gaps.leave_open, hole, left)
@@ -168,6 +182,9 @@ class Repair:
 
         Returns what is missing still: where the exchange refuses, has no more, or left out some.
         """
+        if gap.first_missing_id > gap.last_missing_id:  # ids began anew with 0
+            await self._recover_sooner(gap, add)
+            return None
         known = Runs()
         known.add(gap.last_missing_id + 1, gap.last_missing_id + 1)
         before = gap.before
@@ -184,21 +201,24 @@ class Repair:
             except OKXError as error:
                 log.error("Missing trades were refused", symbol=gap.symbol, after=known.first, reason=str(error))
                 break
-            if not page and gap.first_missing_id == 0:
-                known.add(0, known.first)  # a look-back came to the listing, whose first id may be any
+            told = [trade for trade, _ in page if gap.after - SLIP <= trade.timestamp <= gap.before + SLIP]
+            is_over = all(trade.trade_id >= known.first for trade in told)
+            if is_over and gap.first_missing_id == 0:
+                known.add(0, known.first)  # here ids begin, at a listing or anew: whatever the first one is
+                await self._recover_sooner(gap, add)
                 break
-            if not page:
+            count += len(told)
+            for trade in told:
+                known.add(trade.first_id, trade.trade_id)
+            oldest = min((trade for trade, _ in page), key=lambda trade: trade.trade_id, default=None)
+            if oldest and oldest.timestamp < gap.after and oldest.trade_id > gap.first_missing_id and _in_order(page):
+                known.add(gap.first_missing_id, known.first)  # what is missing is not older
+            elif is_over:
                 log.error("Trades are missing and OKX has them no more", symbol=gap.symbol, first=gap.first_missing_id,
                           last=known.first - 1)  # fmt: skip
                 break
-            count += len(page)
-            for trade, _ in page:
-                known.add(trade.first_id, trade.trade_id)
-            oldest = min((record.trade for record in page), key=lambda trade: trade.trade_id)
-            if oldest.timestamp < gap.after and oldest.trade_id > gap.first_missing_id:
-                known.add(gap.first_missing_id, oldest.trade_id)  # what is missing is not older
             elif len(known) == 1:
-                before = oldest.timestamp
+                before = min(trade.timestamp for trade in told)
         known.add(gap.first_missing_id - 1, gap.first_missing_id - 1)
         missing = [hole for hole in known.holes() if hole[1] >= gap.first_missing_id]
         if not missing:
@@ -207,6 +227,25 @@ class Repair:
         (first, _), (_, last) = missing[0], missing[-1]
         log.error("A gap is left open", symbol=gap.symbol, first=first, last=last, recovered=count)
         return replace(gap, first_missing_id=first, last_missing_id=last, before=before)
+
+    async def _recover_sooner(self, gap: Gap, add: Add) -> None:
+        """Read what happened in the gap before the ids began anew, if they did: back to what was known before it."""
+        moment = gap.before
+        while moment > gap.after:
+            try:
+                page = await self._rest.history_trades(gap.symbol, before=moment)
+                await add(page)
+            except (OKXUnavailable, DatabaseOperationError) as error:
+                log.warning("Missing trades are waited for", symbol=gap.symbol, reason=str(error))
+                await asyncio.sleep(RETRY)
+                continue
+            except OKXError as error:
+                log.error("Missing trades were refused", symbol=gap.symbol, before=moment, reason=str(error))
+                return
+            oldest = min((trade.timestamp for trade, _ in page), default=moment)
+            if oldest >= moment:
+                return
+            moment = oldest
 
     def _touched(self, gap: Gap) -> Iterator[Uncovered]:
         """The candles that the gap touches, those that have ended."""
@@ -245,6 +284,11 @@ class Repair:
                 return
             await asyncio.sleep(CONFIRM_EVERY)
         log.warning("The exchange has no candle", series=str(series), start=start.isoformat(), end=end.isoformat())
+
+
+def _in_order(page: Sequence[TradeRecord]) -> bool:
+    """Whether ids of one numbering alone are in it, newest first."""
+    return all(sooner.trade.timestamp <= later.trade.timestamp + SLIP for later, sooner in pairwise(page))
 
 
 def _count(hole: Uncovered) -> int:

@@ -98,16 +98,21 @@ class OKXRest:
         rows = await self._get(TRADES, {"instId": symbol, "limit": "1"})
         return next(iter(_read_each(TRADES, rows, lambda raw: read_trade(symbol, raw))), None)
 
-    async def history_trades(self, symbol: str, after: int | None = None, limit: int = 100) -> list[TradeRecord]:
+    async def history_trades(
+        self, symbol: str, after: int | None = None, limit: int = 100, *, before: datetime | None = None
+    ) -> list[TradeRecord]:
         """Single matches of the last three months, newest first, 100 at most.
 
         Args:
             symbol: The instrument.
             after: Only trades with ids below this one; without it the newest.
             limit: 1 to 100.
+            before: Instead of `after`: only trades of before this moment, whatever their ids.
         """
-        params = {"instId": symbol, "type": "1", "limit": str(limit)}
-        if after is not None:
+        params = {"instId": symbol, "type": "1" if before is None else "2", "limit": str(limit)}
+        if before is not None:
+            params["after"] = _ceil_ms(before)
+        elif after is not None:
             params["after"] = str(after)
         rows = await self._get(HISTORY_TRADES, params)
         return list(_read_each(HISTORY_TRADES, rows, lambda raw: read_trade(symbol, raw)))

@@ -24,6 +24,7 @@ from collector.okx.protocol import (
     parse_frame,
     request,
 )
+from repos.domain import Trade
 
 PING_EVERY = 1.0
 """The server hangs up on a connection that is silent for 30 s. But only a pong tells how far one has been heard, and
@@ -39,6 +40,11 @@ ASK_UNKNOWN_AFTER = 300.0
 UPGRADE = "64008"
 _TRANSIENT = frozenset({"60014", "64007"})
 """Too many requests; an internal error, to be tried again. Every other but UNKNOWN is the last word on its arg."""
+
+
+def is_newer(trade: Trade, than: Trade) -> bool:
+    """Whether it happened after `than`: it has a higher id, or is later, where the exchange began its ids anew."""
+    return trade.timestamp > than.timestamp or (trade.timestamp == than.timestamp and trade.trade_id > than.trade_id)
 
 
 class Session:
@@ -60,8 +66,8 @@ class Session:
     the connection opened."""
     last_data_at: dict[Arg, float]
     """When data of an arg arrived last; for one without data yet, when it was acknowledged."""
-    newest_id: dict[Arg, int]
-    """The highest trade id of each channel of trades."""
+    newest: dict[Arg, Trade]
+    """The latest trade of each channel of trades."""
     is_ending: bool
     """Another connection is to take over: this one is given up, or the exchange closes it in about a minute."""
 
@@ -70,7 +76,7 @@ class Session:
         self.refused = {}
         self.last_message_at = self.heard_until = now
         self.last_data_at = {}
-        self.newest_id = {}
+        self.newest = {}
         self.is_ending = False
         self._wanted = dict.fromkeys(args)
         self._asked: dict[Arg, tuple[str, float]] = {}  # the request's id, and when
@@ -160,7 +166,9 @@ class Session:
             match event:
                 case Trades(arg, records):
                     self.last_data_at[arg] = now
-                    self.newest_id[arg] = max(records[-1].trade.trade_id, self.newest_id.get(arg, -1))
+                    trade = records[-1].trade
+                    if arg not in self.newest or is_newer(trade, self.newest[arg]):
+                        self.newest[arg] = trade
                 case Points(arg):
                     self.last_data_at[arg] = now
                 case Pong() if self._pinged_at is not None:

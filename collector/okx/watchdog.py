@@ -8,7 +8,9 @@ import structlog
 
 from collector.okx.protocol import Arg
 from collector.okx.rest import OKXError, OKXRest, OKXUnavailable
+from collector.okx.session import is_newer
 from collector.okx.stream import OKXStream
+from repos.domain import Trade
 
 LOOK_EVERY = 5.0
 SILENT_AFTER = 30.0
@@ -23,7 +25,7 @@ class _Silence:
     """A channel says nothing since `since`."""
 
     since: float
-    known_id: int | None
+    known: Trade | None
     """The symbol's newest trade when the channel said something last; None while that is not known."""
     ask_at: float = 0.0
     is_behind: bool = False
@@ -76,7 +78,7 @@ class Watchdog:
             return
         heard = {arg: session.last_data_at[arg] for arg in session.active}
         silent = [arg for arg, since in heard.items() if now >= since + self._patience(arg, since)]
-        new = {arg: _Silence(heard[arg], session.newest_id.get(arg)) for arg in silent}
+        new = {arg: _Silence(heard[arg], session.newest.get(arg)) for arg in silent}
         self._silences = new | {
             arg: known for arg, known in self._silences.items() if arg in new and known.since == new[arg].since
         }
@@ -108,9 +110,9 @@ class Watchdog:
             log.warning("OKX does not tell the newest trade", symbol=symbol, reason=str(error))
             return
         if newest is not None:
-            if silence.known_id is None:
-                silence.known_id = newest.trade.trade_id
-            silence.is_behind = newest.trade.trade_id > silence.known_id
+            if silence.known is None:
+                silence.known = newest.trade
+            silence.is_behind = is_newer(newest.trade, silence.known)
 
     async def _revive(self, args: list[Arg], heard: dict[Arg, float]) -> None:
         now = asyncio.get_running_loop().time()
