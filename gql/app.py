@@ -5,7 +5,7 @@ GraphQL over HTTP, server-sent events and websockets at /graphql, the dashboard 
 
 from collections.abc import Collection
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
@@ -29,9 +29,13 @@ from gql.scalars import rfc3339
 from gql.schema import schema
 from gql.trusted import TrustedDocuments
 from gql.view import GraphQLView, failed
+from repos.events import FeedHealth
+from repos.events import Refusal as ChannelRefusal
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
 
+_REFUSED_SHOWN = 20
+"""Channels that /readyz names at most; GraphQL's health and /metrics have all."""
 _GRAPHQL = ("/graphql", "/graphql/")
 
 
@@ -90,7 +94,11 @@ def create_app(
     async def ready(_: Request) -> Response:
         answers = await db.health_check()
         waiting = feed.collectors.waiting()
-        told = {} if waiting is None else {"waitingSince": rfc3339(waiting.since)}
+        told: dict[str, Any] = {}
+        if waiting is not None:
+            told = {"waitingSince": rfc3339(waiting.since), "waitingFor": waiting.reason}
+        if refused := [_refused_channel(each, each.refusal) for each in feed.collectors.feeds() if each.refusal]:
+            told["refused"] = refused[:_REFUSED_SHOWN]
         good = answers and waiting is None
         return json_response({"ready": good, **told}, 200 if good else 503)
 
@@ -113,6 +121,11 @@ def create_app(
     app.graphql = GraphQLView(resources, access, show_path=show_path, graphiql=graphiql)
     app.door = door or Door()
     return app
+
+
+def _refused_channel(feed: FeedHealth, refusal: ChannelRefusal) -> dict[str, str]:
+    said = {"code": refusal.code, "since": rfc3339(refusal.since)}
+    return {"exchange": feed.exchange, "channel": feed.channel, "symbol": feed.symbol, **said}
 
 
 async def _alive(_: Request) -> Response:

@@ -1,6 +1,7 @@
 """What a monitor can scrape at /metrics, in Prometheus' text."""
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -46,6 +47,21 @@ class Metrics(Collector):
         yield CounterMetricFamily("candleql_refused_credentials", "Wrong keys and tokens.", self._access.refusals)
         yield GaugeMetricFamily("candleql_windows", "Series whose newest candles are in memory.", windows.count)
         yield GaugeMetricFamily("candleql_subscribers", "Subscriptions open here.", self._feed.topics.followers)
+        waiting = self._feed.collectors.waiting()
+        yield GaugeMetricFamily(
+            "candleql_store_waiting_seconds",
+            "How long a batch of a collector, of any process, has been waiting to be stored; 0 when none waits.",
+            value=0 if waiting is None else (datetime.now(UTC) - waiting.since).total_seconds(),
+        )
+        refused = GaugeMetricFamily(
+            "candleql_refused_channels",
+            "1 for each channel that the exchange refuses, with its error's code.",
+            labels=["exchange", "channel", "symbol", "code"],
+        )
+        for feed in self._feed.collectors.feeds():
+            if feed.refusal is not None:
+                refused.add_metric([feed.exchange, feed.channel, feed.symbol, feed.refusal.code], 1)
+        yield refused
         yield GaugeMetricFamily("candleql_bus_connected", "Whether news arrives.", int(self._feed.connected))
 
     async def show(self, _: Request) -> Response:

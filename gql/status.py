@@ -16,6 +16,19 @@ class DatabaseHealth:
     pool_in_use: int = shown("Connections at work right now.")
 
 
+@strawberry.type(description="What the exchange said no to.")
+class Refusal:
+    code: str = shown("The exchange's own, such as 60018: there is no such symbol or channel.")
+    message: str = shown("The exchange's words.")
+    since: datetime = shown("When it began to refuse; it is asked again every few minutes where that can help.")
+
+
+@strawberry.type(description="A batch that a collector can't store yet.")
+class WaitingBatch:
+    since: datetime = shown("When it was to be stored.")
+    reason: str = shown("Why it waits, such as: The database's disk is full (SQLSTATE 53100).")
+
+
 @strawberry.type(description="One collected channel of one symbol.")
 class FeedHealth:
     exchange: str = shown(EXCHANGE)
@@ -28,6 +41,7 @@ class FeedHealth:
     lag_ms: float | None = shown(
         "Milliseconds that the last live message was behind the exchange's clock; null before one."
     )
+    refusal: Refusal | None = shown("Set while the exchange refuses the channel: nothing of it comes.")
 
 
 @strawberry.type(description="How news of writes reaches this process.")
@@ -38,13 +52,16 @@ class BusHealth:
 
 @strawberry.type(description="How the server is doing, as this process sees it.")
 class Health:
-    healthy: bool = shown("Whether the database answers and news arrives.")
+    healthy: bool = shown("Whether the database answers, news arrives, and no collector waits to store a batch.")
     checked_at: datetime = shown("When this was found out.")
     database: DatabaseHealth = shown("The connection to the database.")
     feeds: list[FeedHealth] = shown(
         "One row for each collected channel and symbol; empty where this process sees no collector."
     )
     bus: BusHealth = shown("How news of writes reaches this process.")
+    waiting: WaitingBatch | None = shown(
+        "The batch of a collector, of any process, that has waited longest to be stored; null when none waits."
+    )
 
 
 @strawberry.type(

@@ -60,3 +60,21 @@ class DatabaseUnavailable(DatabaseOperationError):
 
 class DatabaseTooSlow(DatabaseUnavailable):
     """A statement was cancelled by the database: it took longer than statement_timeout allows."""
+
+
+_CAUSES = {
+    "53100": "The database's disk is full",
+    "53200": "The database is out of memory",
+    "53300": "The database has no connection left",
+    "57014": "The database took too long",
+    "42501": "The database's role may not write there",
+    "25006": "The database is read-only",
+}
+"""By SQLSTATE, what whoever runs it can do something about."""
+
+
+def cause_of(error: DatabaseOperationError) -> str:
+    """Why it failed, in words for clients too: the database's own text, which may name its insides, is in the log."""
+    state = getattr(error.__cause__, "sqlstate", None)
+    words = "The database can't be reached" if isinstance(error, DatabaseUnavailable) else "The database failed"
+    return f"{_CAUSES.get(state, words)} (SQLSTATE {state})" if isinstance(state, str) else words

@@ -183,3 +183,5 @@ class Health:
     database: DatabaseHealth
     feeds: list[FeedHealth]
     bus: BusHealth
+    waiting: Waiting | None = None
+    """The batch of any collector that has waited longest to be stored."""

@@ -5,8 +5,14 @@ import pytest
 from collector.okx.channels import ARGS_PER_CONNECTION, BUSINESS, PUBLIC, Channels
 from collector.okx.protocol import Arg
 from repos.domain import DataType
+from repos.events import Refusal
 
 ALL = Arg("trades-all", "BTC-USDT")
+SOME = Arg("trades", "BTC-USDT")
+
+
+def refusal(code: str, second: int = 0) -> Refusal:
+    return Refusal(code, "no", datetime(2026, 1, 1, second=second, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(
@@ -25,7 +31,7 @@ def test_no_connection_takes_more_args_than_the_exchange_grants(data_types, conn
     followed = [row.symbol for part in parts for row in part.health({})]
     for part in parts:
         for arg in part.args(BUSINESS):
-            part.refused(BUSINESS, arg, "64003")
+            part.refused(BUSINESS, arg, refusal("64003"))
 
     assert len(parts) == connections
     assert set(followed) == set(symbols)
@@ -39,7 +45,7 @@ def test_a_refused_channel_is_not_connected_and_the_others_are():
     channels.connected(PUBLIC, bitcoin)
     channels.connected(PUBLIC, ether)
 
-    instead = channels.refused(PUBLIC, bitcoin, "60018")
+    instead = channels.refused(PUBLIC, bitcoin, refusal("60018"))
 
     assert instead is None
     assert [(row.symbol, row.connected) for row in channels.health({})] == [("BTC-USDT", False), ("ETH-USDT", True)]
@@ -48,17 +54,30 @@ def test_a_refused_channel_is_not_connected_and_the_others_are():
 def test_single_matches_are_wanted_again_where_the_exchange_knows_no_aggregates_either():
     channels = Channels(["BTC-USDT"], [DataType.TRADE])
 
-    aggregates = channels.refused(BUSINESS, ALL, "60018")
-    instead = channels.refused(PUBLIC, Arg("trades", "BTC-USDT"), "60018")
+    aggregates = channels.refused(BUSINESS, ALL, refusal("60018"))
+    instead = channels.refused(PUBLIC, Arg("trades", "BTC-USDT"), refusal("60018"))
 
     assert (aggregates, instead) == (Arg("trades", "BTC-USDT"), ALL)
     assert (channels.args(BUSINESS), channels.args(PUBLIC)) == ([ALL], [])
 
 
+def test_a_symbol_that_is_refused_again_and_again_is_so_since_the_first_time_until_it_is_acknowledged():
+    channels = Channels(["BTC-USDT"], [DataType.TRADE])
+    told = []
+
+    for second, (endpoint, arg) in enumerate([(BUSINESS, ALL), (PUBLIC, SOME)] * 2):
+        channels.refused(endpoint, arg, refusal("60018", second))
+        told += [row.refusal for row in channels.health({})]
+    channels.connected(BUSINESS, ALL)
+
+    assert told == [None, refusal("60018"), refusal("60018"), refusal("60018")]
+    assert [row.refusal for row in channels.health({})] == [None]
+
+
 def test_refused_single_matches_are_followed_as_aggregates_on_the_other_endpoint():
     channels = Channels(["BTC-USDT"], [DataType.TRADE])
 
-    instead = channels.refused(BUSINESS, ALL, "64003")
+    instead = channels.refused(BUSINESS, ALL, refusal("64003"))
 
     assert instead == Arg("trades", "BTC-USDT")
     assert (channels.args(BUSINESS), channels.args(PUBLIC)) == ([], [instead])

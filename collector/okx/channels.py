@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from collector.okx.protocol import EXCHANGE, Arg
 from collector.okx.session import UNKNOWN
 from repos.domain import DataType
-from repos.events import FeedHealth
+from repos.events import FeedHealth, Refusal
 
 PUBLIC, BUSINESS = "public", "business"
 _CHANNELS = {
@@ -34,11 +34,20 @@ class Channel:
     lag_ms: float | None = None
     is_live: bool = False
     """Whether a message came since the exchange acknowledged it: the first one is of the past, however old."""
+    refusal: Refusal | None = None
+    """Of the exchange, as long as nothing else was found to follow."""
+    before: Refusal | None = None
+    """Of the channel in whose place this one is tried."""
 
     def health(self, open_gaps: int) -> FeedHealth:
         reconnects = max(0, self.reconnects)
         seen = (self.connected, self.last_message_at, reconnects, open_gaps, self.lag_ms)
-        return FeedHealth(EXCHANGE, self.arg.channel, self.arg.symbol, *seen)
+        return FeedHealth(EXCHANGE, self.arg.channel, self.arg.symbol, *seen, self.refusal)
+
+    def refused(self, refusal: Refusal) -> None:
+        """It was refused, perhaps again: then since the first time."""
+        first = self.refusal or self.before
+        self.refusal = refusal if first is None else replace(refusal, since=first.since)
 
 
 class Channels:
@@ -74,6 +83,7 @@ class Channels:
         channel = self._by_endpoint[endpoint].get(arg)
         if channel is not None:
             channel.connected, channel.is_live = True, False
+            channel.refusal = channel.before = None
             channel.reconnects += 1
 
     def stalled(self, endpoint: str, arg: Arg) -> None:
@@ -95,12 +105,16 @@ class Channels:
             channel.lag_ms = (now - sent).total_seconds() * 1000
         channel.is_live = True
 
-    def refused(self, endpoint: str, arg: Arg, code: str) -> Arg | None:
+    def refused(self, endpoint: str, arg: Arg, refusal: Refusal) -> Arg | None:
         """The exchange refused `arg`: what to follow on the other endpoint instead, or None: then it is not connected.
 
         Aggregates are tried where single matches are refused. Where the exchange knows neither, the symbol may be
         listed later, and single matches are to be asked for then.
         """
+        code, channel = refusal.code, self._by_endpoint[endpoint].get(arg)
+        was_refused = channel is not None and channel.refusal is not None
+        if channel is not None:
+            channel.refused(refusal)
         all_trades = _CHANNELS[DataType.TRADE][1]
         if arg.channel == all_trades:
             other, instead = PUBLIC, Arg(_AGGREGATED, arg.symbol)
@@ -110,11 +124,17 @@ class Channels:
             other, instead = BUSINESS, Arg(all_trades, arg.symbol)
             self._unknown.discard(arg.symbol)
         else:
-            if arg in self._by_endpoint[endpoint]:
-                self._by_endpoint[endpoint][arg].connected = False
+            if channel is not None:
+                channel.connected = False
             return None
         self._by_endpoint[endpoint].pop(arg, None)
         self._add(other, instead)
+        if channel is not None:
+            # What takes its place is not refused yet, unless nothing was found before either.
+            added = self._by_endpoint[other][instead]
+            added.before = channel.refusal
+            if was_refused or arg.channel == _AGGREGATED:
+                added.refusal = channel.refusal
         return instead
 
     def health(self, open_gaps: dict[str, int]) -> list[FeedHealth]:

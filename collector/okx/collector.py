@@ -24,8 +24,8 @@ from collector.okx.watchdog import Watchdog
 from collector.pipeline import Pipeline
 from collector.tracker import Live
 from repos.domain import DataType, InvalidValue, MarketDataPoint, Timeframe, shown
-from repos.errors import DatabaseOperationError, DataRefused
-from repos.events import CollectorReport, Followed, Waiting
+from repos.errors import DatabaseOperationError, DataRefused, cause_of
+from repos.events import CollectorReport, Followed, Refusal, Waiting
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations, get_database_operations
 from repos.refused import store_rest
@@ -42,6 +42,8 @@ NEWS_WITHIN = 0.25
 INSTRUMENTS_EVERY = 24 * 3600.0
 INSTRUMENTS_RETRY = 60.0
 DATABASE_RETRY = 1.0
+SLOW = timedelta(seconds=5)
+"""A batch that is being stored for so long is said to wait, whether or not the database has failed yet."""
 FLUSH_WITHIN = 2.0
 _BATCH = 2_000
 _WAITING = 4_000
@@ -104,8 +106,9 @@ class OKXCollector:
         self._rest_url = rest_url
         self._ws_url = ws_url
         self._malformed = 0
-        self.waiting_since: datetime | None = None
-        """Since when a batch waits to be stored, after the database failed."""
+        self._storing_since: datetime | None = None
+        self._failure = ""
+        """Why what is stored since then is tried again; empty before that."""
         self.stalls = 0
         """Channels found silent while the exchange went on."""
         self.differences = 0
@@ -178,8 +181,13 @@ class OKXCollector:
         """How it is doing, and what it follows."""
         gaps = self.open_gaps()
         feeds = [row for channels in self._channels for row in channels.health(gaps)]
-        waiting = None if self.waiting_since is None else Waiting(self.waiting_since, "")
-        return CollectorReport(feeds, self._followed, waiting)
+        return CollectorReport(feeds, self._followed, self._waiting())
+
+    def _waiting(self) -> Waiting | None:
+        since = self._storing_since
+        if since is None or not (self._failure or datetime.now(UTC) - since >= SLOW):
+            return None
+        return Waiting(since, self._failure or "The database does not answer")
 
     def open_gaps(self) -> dict[str, int]:
         """By symbol, the gaps in its trades that are not recovered yet; empty before the start."""
@@ -254,7 +262,8 @@ class OKXCollector:
                             log.error("OKX refused", endpoint=endpoint, arg=str(arg), code=code, reason=message)
                         if code == UNKNOWN:
                             self._unknown.add(arg)
-                        instead = channels.refused(endpoint, arg, code)
+                        instead = channels.refused(endpoint, arg, Refusal(code, message[:200], datetime.now(UTC)))
+                        self._changed.set()
                         if instead is not None:
                             await streams[endpoint].unsubscribe(arg)
                             if endpoint == BUSINESS:
@@ -287,13 +296,19 @@ class OKXCollector:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(TICK):
                         self._batch.append(await self._inbox.get())
+            self._storing_since = self._storing_since or datetime.now(UTC)
             try:
                 await self._store()
                 if self._inbox.empty():
                     await self._pipeline.tick(self._heard_until().get)
-                self.waiting_since = None
+                self._storing_since = None
+                if self._failure:
+                    self._failure = ""
+                    self._changed.set()
             except DatabaseOperationError as error:
-                self.waiting_since = self.waiting_since or datetime.now(UTC)
+                if self._failure != (cause := cause_of(error)):
+                    self._failure = cause
+                    self._changed.set()
                 log.warning("The database is waited for", reason=str(error), frames=self._inbox.qsize())
                 await asyncio.sleep(DATABASE_RETRY)
 

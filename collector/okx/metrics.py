@@ -1,7 +1,6 @@
 """What a monitor can scrape about collectors, in Prometheus' terms."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -33,12 +32,6 @@ class CollectorMetrics(Collector):
             "candleql_candle_differences",
             "Candles that were found to differ from the exchange's own.",
             sum(one.differences for one in of),
-        )
-        since = min((one.waiting_since for one in of if one.waiting_since), default=None)
-        yield GaugeMetricFamily(
-            "candleql_store_waiting_seconds",
-            "How long a batch has been waiting to be stored after the database failed; 0 when none waits.",
-            value=0 if since is None else (datetime.now(UTC) - since).total_seconds(),
         )
         gaps = GaugeMetricFamily(
             "candleql_open_gaps",

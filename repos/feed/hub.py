@@ -243,7 +243,9 @@ class Feed(Receiver):
         """The health as this process sees it; never raises."""
         database = await self._db.health()
         bus = BusHealth(self.connected, self.topics.followers)
-        return Health(database.connected and bus.connected, datetime.now(UTC), database, self.collectors.feeds(), bus)
+        waiting = self.collectors.waiting()
+        healthy = database.connected and bus.connected and waiting is None
+        return Health(healthy, datetime.now(UTC), database, self.collectors.feeds(), bus, waiting)
 
 
 def _within(position: int, stored: int) -> None:
