@@ -2,14 +2,13 @@
 
 import asyncio
 import time
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from collector.candles import Bucket
-from collector.numbering import Numberings
+from collector.refold import NEAR, fill, spans
 from collector.tracker import Live, Tracker
 from repos.domain import AHEAD, EPOCH, Candle, Gap, InvalidValue, Series, Timeframe, Trade, TradeRecord
 from repos.errors import DataRefused
@@ -24,9 +23,7 @@ ANNOUNCE_EVERY = 0.25
 # A crash can leave trades stored whose candles are not: those of the last batch. It begins after the last candle, and
 # is shorter than the first of these times, unless it had waited for the database.
 _CATCH_UP, _CATCH_UP_AT_MOST = timedelta(minutes=1), timedelta(hours=1)
-# Buckets this near to each other are read together. A long one is read in pieces of about so many trades, so that
-# memory stays bounded and other tasks have their turn.
-_NEAR = timedelta(minutes=1)
+# A long bucket is read in pieces of about so many trades, so that memory stays bounded and other tasks have their turn.
 _PIECE = timedelta(minutes=5)
 _MANY = 5_000
 
@@ -220,14 +217,14 @@ class Pipeline:
             unread = tracker.unread
             for bucket in unread:
                 bucket.clear()
-            for start, end in _spans(unread):
+            for start, end in spans(unread):
                 piece = _PIECE
                 # The newest first, whose ids are followed here: what has others is of before they began anew.
                 while start < end:
                     since = max(start, end - piece)
                     trades = await tape.between(tracker.exchange, tracker.symbol, since, end)
-                    _fill(unread, trades, tracker.numberings)
-                    piece = piece * 2 if len(trades) < _MANY else max(piece / 2, _NEAR)
+                    fill(unread, trades, tracker.numberings)
+                    piece = piece * 2 if len(trades) < _MANY else max(piece / 2, NEAR)
                     end = since
             for bucket in unread:
                 if bucket.fold is None:
@@ -295,31 +292,6 @@ def _candle(bucket: Bucket, is_final: bool) -> Candle | None:
         if is_final and not bucket.reported:
             log.warning("Trades make no valid candle", series=str(bucket.series), start=bucket.start, reason=str(error))
         return None
-
-
-def _spans(buckets: Iterable[Bucket]) -> Iterator[tuple[datetime, datetime]]:
-    """The times of all `buckets`, ascending and disjoint; near ones are one."""
-    start = end = None
-    for bucket in sorted(buckets, key=lambda bucket: bucket.start):
-        if start is None or end is None:
-            start, end = bucket.start, bucket.end
-        elif bucket.start <= end + _NEAR:
-            end = max(end, bucket.end)
-        else:
-            yield start, end
-            start, end = bucket.start, bucket.end
-    if start is not None and end is not None:
-        yield start, end
-
-
-def _fill(buckets: Iterable[Bucket], trades: list[Trade], numberings: Numberings) -> None:
-    newest_first = sorted(trades, key=lambda trade: (trade.timestamp, trade.trade_id), reverse=True)
-    trades = [numberings.numbered(trade) for trade in newest_first][::-1]
-    times = [trade.timestamp for trade in trades]
-    for bucket in buckets:
-        for trade in trades[bisect_left(times, bucket.start) : bisect_left(times, bucket.end)]:
-            if not bucket.add(trade):
-                log.warning("Trade left out, it overlaps another", series=str(bucket.series), trade_id=trade.trade_id)
 
 
 def _identity(trade: Trade) -> tuple[int, int, datetime]:
