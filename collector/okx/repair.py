@@ -6,12 +6,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from math import inf
-from typing import TypeVar, TypeVarTuple, Unpack
 
 import structlog
 
 from collector.ids import Runs
 from collector.okx.bars import bar_of
+from collector.okx.patience import RETRY, patiently
 from collector.okx.protocol import EXCHANGE
 from collector.okx.rest import OKXError, OKXRest, OKXUnavailable
 from collector.tracker import Uncovered
@@ -19,8 +19,6 @@ from repos.domain import Gap, Series, Timeframe, TradeRecord
 from repos.errors import DatabaseOperationError
 from repos.operations import DatabaseOperations
 
-RETRY = 5.0
-"""Seconds before the next try, when the exchange or the database can't be reached."""
 ASK_AGAIN = 900.0
 """Seconds between two tries to recover a gap that is left open."""
 KEPT = timedelta(days=92)
@@ -35,8 +33,6 @@ CONFIRM_EVERY = 2.0
 SLIP = timedelta(seconds=1)
 """Steps back of the exchange's clock are shorter: other trades of these ids are of before it began its ids anew."""
 
-_T = TypeVar("_T")
-_Arguments = TypeVarTuple("_Arguments")
 Add = Callable[[Sequence[TradeRecord]], Awaitable[object]]
 
 log = structlog.get_logger(__name__)
@@ -109,7 +105,7 @@ class Repair:
         while True:
             hole = await self._reported.get()
             if isinstance(hole, Gap):
-                await _patiently(self._db.gaps.add, hole)
+                await patiently(self._db.gaps.add, hole)
                 self._in_work[hole] = asyncio.get_running_loop().time()
                 self._holes[hole.symbol].put_nowait(hole)
             else:
@@ -127,13 +123,13 @@ class Repair:
         while True:
             await asyncio.sleep(LOOK_EVERY)
             for gap in [gap for gap, since in self._in_work.items() if clock() >= since + TELL_AFTER]:
-                await _patiently(self._db.gaps.leave_open, gap, gap)
+                await patiently(self._db.gaps.leave_open, gap, gap)
                 if gap in self._in_work:
                     self._in_work[gap] = inf
 
     async def _take_up(self) -> None:
         """Have the stored gaps mended that this process does not work on, unless they are too old for that."""
-        stored = await _patiently(self._db.gaps.of, EXCHANGE, list(self._holes))
+        stored = await patiently(self._db.gaps.of, EXCHANGE, list(self._holes))
         self._left.intersection_update(stored)
         kept_since = self._now() - KEPT
         for gap in stored:
@@ -141,7 +137,7 @@ class Repair:
                 self._in_work[gap] = asyncio.get_running_loop().time()
                 self._old.put_nowait(gap)
             elif gap.before < kept_since and gap not in self._left:
-                await _patiently(self._db.gaps.leave_open, gap, gap)
+                await patiently(self._db.gaps.leave_open, gap, gap)
                 self._left.add(gap)
 
     async def _mend(
@@ -156,10 +152,10 @@ class Repair:
                 left = await self._recover(hole, add)
                 if left is None:
                     if mended is not None:
-                        await _patiently(mended, hole)
-                    await _patiently(self._db.gaps.close, hole)
+                        await patiently(mended, hole)
+                    await patiently(self._db.gaps.close, hole)
                 else:
-                    await _patiently(self._db.gaps.leave_open, hole, left)
+                    await patiently(self._db.gaps.leave_open, hole, left)
                 del self._in_work[hole]
                 self._left.discard(hole)
                 if left is not None:
@@ -296,13 +292,3 @@ def _count(hole: Uncovered) -> int:
     if timeframe.months:
         return ((end.year - start.year) * 12 + end.month - start.month) // timeframe.months
     return (end - start) // timeframe.length
-
-
-async def _patiently(work: Callable[[Unpack[_Arguments]], Awaitable[_T]], *arguments: *_Arguments) -> _T:
-    """Do it when the database is there."""
-    while True:
-        try:
-            return await work(*arguments)
-        except DatabaseOperationError as error:
-            log.warning("Gaps wait for the database", reason=str(error))
-            await asyncio.sleep(RETRY)
