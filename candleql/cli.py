@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from candleql import history, keys
+from candleql import deleting, history, keys
 from candleql.configuration import configuration
 from candleql.console import Config, DataDir, begin, out, run
 from candleql.errors import UserError
@@ -123,6 +123,7 @@ def collect_command(data_dir: DataDir = None, config: Config = None) -> None:
 
 app.command(name="replay")(history.replay_command)
 app.command(name="backfill")(history.backfill_command)
+app.command(name="delete")(deleting.delete_command)
 
 
 @app.command(name="migrate")

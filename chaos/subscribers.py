@@ -74,8 +74,8 @@ class _Log:
     def _note(self, event: dict[str, Any]) -> None:
         """What events of every kind have."""
         self.cursor = event["cursor"]
-        if gap := event["gap"]:
-            self.gaps.append((datetime.fromisoformat(gap["start"]), datetime.fromisoformat(gap["end"])))
+        if (gap := event["gap"]) and event.get("kind") != "DELETED":
+            self.gaps.append(_range(gap))
 
 
 @dataclass
@@ -105,6 +105,9 @@ class CandleLog(_Log):
         self.revision = decoded("cursor", event["cursor"], LiveCursor).revision
         if self.first_revision is None:
             self.first_revision = self.revision
+        if event["kind"] == "DELETED":
+            start, end = _range(event["gap"])
+            self.heard = [candle for candle in self.heard if not start <= candle.start < end]
         if candle := event["candle"]:
             numbers = [Decimal(candle[name]) for name in ("open", "high", "low", "close", "volume")]
             prices = Prices._make([*numbers, candle["tradeCount"]])
@@ -142,6 +145,10 @@ class TradeLog(_Log):
 
 
 Log = CandleLog | TradeLog
+
+
+def _range(gap: dict[str, str]) -> TimeRange:
+    return datetime.fromisoformat(gap["start"]), datetime.fromisoformat(gap["end"])
 
 
 async def subscribe(log: Log, url: str) -> None:

@@ -64,7 +64,9 @@ async def main(url: str, symbol: str, timeframe: str) -> None:
                 async for answer in session.subscribe(gql(FOLLOWED), variable_values=series | {"after": after}):
                     event = answer["candles"]
                     after = event["cursor"]  # from here it goes on, whatever happens to the connection
-                    if event["gap"]:
+                    if event["kind"] == "DELETED":
+                        print(f"DELETED   candles from {event['gap']['start']} to {event['gap']['end']}", flush=True)
+                    elif event["gap"]:
                         print(f"GAP       trades are missing from {event['gap']['start']} to {event['gap']['end']}")
                     elif event["kind"] == "NOT_COLLECTED":
                         print("NOTHING   is stored, and nobody collects it: start “candleql collect”")

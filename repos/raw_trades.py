@@ -23,6 +23,7 @@ from repos.domain import (
     data_type_named,
     instant,
     label,
+    not_ahead,
 )
 from repos.feed.bus import Bus
 from repos.json_text import json_text
@@ -88,7 +89,7 @@ class RawTradeRepository(BaseRepository):
 
         Raises:
             InvalidValue: The data can't be stored as JSON, is longer than RAW_BYTES, or is a trade of another instant
-                than the point's.
+                than the point's, or of one more than a minute ahead of the clock.
             DatabaseOperationError: The database failed.
         """
         return await self.insert_raw_websocket_data(
@@ -119,6 +120,8 @@ class RawTradeRepository(BaseRepository):
             if timestamp not in (None, trade.timestamp):
                 problem = f"{timestamp} is not the trade's own, {trade.timestamp.isoformat()}"
                 raise InvalidValue("timestamp", problem)
+            # Candles are folded from it, and one from the future would end the life of theirs.
+            not_ahead("ts", trade.timestamp)
             return bool(await self._tape.insert([TradeRecord(trade, text)]))
         row = (exchange, symbol, timestamp or datetime.now(UTC), data_type, text, None, None)
         async with self._transaction(f"storing {data_type} data of {exchange} {symbol}") as connection:

@@ -133,6 +133,7 @@ CANDLES = (
     'subscription { candles(symbol: "BTC-USDT", timeframe: "5s") '
     "{ kind candle { timestamp close tradeCount isFinal } } }"
 )
+MINUTES = 'subscription { candles(symbol: "BTC-USDT", timeframe: "1m") { kind gap { start end } } }'
 SPAN = '{ rawTrades(symbol: "BTC-USDT", last: 1000) { nodes { trade { tradeId } } } }'
 
 
@@ -180,6 +181,30 @@ def test_a_second_terminal_works_beside_a_running_server(folder):
     assert (replayed.returncode, migrated.returncode) == (0, 0), replayed.stderr
     assert migrated.stdout == "The database is up to date.\n"
     assert any(int(market["candleCount"]) > 0 for market in markets)
+
+
+def test_candles_are_deleted_beside_a_running_server_and_its_subscribers_hear(folder):
+    words = "delete", "BTC-USDT", "1m", "--start", "2024-01-01", "--end", "2024-01-02", "--data-dir", "data"
+    candle = """mutation { upsertCandle(input: {symbol: "BTC-USDT", timeframe: "1m", startTime: "2024-01-01T12:00:00Z",
+        open: "1", high: "1", low: "1", close: "1", volume: "1"}) { stored } }"""
+    heard = []
+
+    with serving(folder, "--no-collect") as url:
+        ask(url, candle)
+
+        def on(events):
+            if events and not heard:
+                heard.append(run(folder, *words))
+            return "DELETED" in kinds(events)
+
+        events = follow(url, MINUTES, on)
+        again = run(folder, *words)
+
+    [deleted] = heard
+    assert (deleted.returncode, deleted.stdout) == (0, "BTC-USDT 1m: 1 candles deleted\n"), deleted.stderr
+    assert (again.returncode, again.stdout) == (0, "BTC-USDT 1m: 0 candles deleted\n"), again.stderr
+    assert [event["kind"] for event in events] == ["SNAPSHOT", "DELETED"]
+    assert events[1]["gap"] == {"start": "2024-01-01T00:00:00.000Z", "end": "2024-01-02T00:00:00.000Z"}
 
 
 def test_the_command_line_comes_without_what_most_commands_can_do_without():
@@ -357,6 +382,18 @@ def test_a_replay_says_what_it_did_not_use_and_which_candles_are_partial(folder)
             {},
             "is not before --until",
             id="a range backwards",
+        ),
+        pytest.param(
+            ["delete", "BTC-USDT", "1m", "--start", "2024-02-01", "--end", "2024-02-01"],
+            {},
+            "is not before --end",
+            id="nothing to delete",
+        ),
+        pytest.param(
+            ["delete", "BTC-USDT", "1x", "--start", "2024-02-01", "--end", "2024-02-02"],
+            {},
+            "timeframe: '1x'",
+            id="a timeframe to delete",
         ),
         pytest.param(["export-schema", "--check", "okx_config.json"], {}, "is not the schema", id="another schema"),
     ],

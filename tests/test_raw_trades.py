@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
@@ -352,3 +352,15 @@ async def test_rows_that_were_stored_in_another_case_come_back_as_the_changelog_
 
     assert lost == []
     assert [row.data_type for row in await db.raw_trades.get_raw_trades("BTC-USDT", "TRADE", *span)] == ["trade"]
+
+
+@pytest.mark.parametrize(("ahead", "taken"), [(timedelta(seconds=50), True), (timedelta(minutes=2), False)])
+async def test_a_trade_may_be_a_minute_ahead_of_the_clock_and_no_more(db, ahead, taken):
+    record = a_record(timestamp=datetime.now(UTC) + ahead)
+
+    if taken:
+        assert await db.raw_trades.insert_raw_websocket_data("okx", "BTC-USDT", "trade", orjson.loads(record.raw))
+    else:
+        with pytest.raises(InvalidValue, match=r"ts: .* is more than a minute ahead"):
+            await db.raw_trades.insert_raw_websocket_data("okx", "BTC-USDT", "trade", orjson.loads(record.raw))
+    assert (await db.tape.last("okx", "BTC-USDT") is not None) is taken

@@ -67,7 +67,8 @@ async function follow(): Promise<void> {
     if (errors || !data) throw new Error(errors?.map(({ message }) => message).join('; '))
     const { kind, cursor, candle, gap } = data.candles
     variables.after = cursor
-    if (gap) console.log('GAP'.padEnd(9), 'trades are missing from', gap.start, 'to', gap.end)
+    if (gap && kind === 'DELETED') console.log(kind.padEnd(9), 'candles from', gap.start, 'to', gap.end)
+    else if (gap) console.log('GAP'.padEnd(9), 'trades are missing from', gap.start, 'to', gap.end)
     else if (kind === 'NOT_COLLECTED') console.log('NOTHING'.padEnd(9), 'is stored, and nobody collects it')
     else if (candle && kind !== 'FORMING') show(kind, candle)
   }

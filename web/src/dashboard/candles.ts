@@ -166,7 +166,7 @@ export class Candles {
 
   private hear({ kind, candle, gap }: CandleEvent): void {
     if (kind === 'NOT_COLLECTED') this.audience.uncollected()
-    if (gap && (kind as string) === 'DELETED') this.remove(seconds(gap.start), seconds(gap.end))
+    if (gap && kind === 'DELETED') this.remove(seconds(gap.start), seconds(gap.end))
     else if (gap) {
       const [end, length] = [seconds(gap.end), secondsOf(this.choice.timeframe)]
       for (let time = Math.max(seconds(gap.start), end - MISSING * length); time < end; time += length) this.missing.add(time)
