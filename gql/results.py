@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import orjson
 from strawberry.types.execution import ExecutionResult
 
 from gql.errors import presentable
+from repos.json_text import written
 
 
 def shown(result: Any) -> ExecutionResult:
@@ -26,22 +26,4 @@ def printed(result: ExecutionResult) -> bytes:
         content["errors"] = [error.formatted for error in result.errors]
     if result.extensions:
         content["extensions"] = result.extensions
-    return json_bytes(content)
-
-
-def json_bytes(content: object) -> bytes:
-    """`content` as JSON, with integers of any length: an exchange may send them, and they are stored whole."""
-    try:
-        return orjson.dumps(content)
-    except TypeError:  # an integer beyond 64 bits
-        return orjson.dumps(_with_digits(content))
-
-
-def _with_digits(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _with_digits(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_digits(item) for item in value]
-    if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**64:
-        return orjson.Fragment(str(value))
-    return value
+    return written(content)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
-from math import isfinite
 from typing import Any, NewType, TypeVar
 
 import strawberry
@@ -17,6 +16,7 @@ from strawberry.scalars import JSON
 from strawberry.types.scalar import ScalarDefinition
 
 from repos.domain import InvalidValue, Timeframe, exact, instant
+from repos.json_text import check_json
 
 BigInt = NewType("BigInt", int)
 
@@ -25,8 +25,6 @@ _INSTANT = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)",
     re.ASCII,
 )
-_LOWEST, _HIGHEST = -(2**63), 2**63 - 1
-_DEEPEST = 32
 
 
 def _problem_of(parse: Callable[[Any], _T]) -> Callable[[Any], _T]:
@@ -76,39 +74,8 @@ def _timeframe(value: object) -> Timeframe:
 
 
 def _json(value: object) -> object:
-    """`value`, if PostgreSQL's jsonb and a JSON writer can hold all of it."""
-    level: list[object] = [value]
-    for _ in range(_DEEPEST):
-        inside: list[object] = []
-        for item in level:
-            if isinstance(item, dict):
-                inside += item.keys()
-                inside += item.values()
-            elif isinstance(item, list):
-                inside += item
-            else:
-                _check_json_leaf(item)
-        if not inside:
-            return value
-        level = inside
-    raise GraphQLError(f"the JSON is nested deeper than {_DEEPEST} levels")
-
-
-def _check_json_leaf(item: object) -> None:
-    if isinstance(item, str):
-        if "\0" in item:
-            raise GraphQLError(f"{_shown(item)} holds a NUL character, which can't be stored")
-        try:
-            item.encode()
-        except UnicodeEncodeError as error:
-            raise GraphQLError(f"{_shown(item)} holds half of a surrogate pair, which is no character") from error
-    elif isinstance(item, float) and not isfinite(item):
-        raise GraphQLError(f"{item} is not a number in JSON")
-    elif isinstance(item, float) and item.is_integer() and not _LOWEST <= item <= _HIGHEST:
-        # jsonb would print it as an integer of more than 64 bits, which no writer of ours takes.
-        raise GraphQLError(f"{_shown(item)} has more than 64 bits as a whole number; write it as a string")
-    elif isinstance(item, int) and not _LOWEST <= item <= _HIGHEST:
-        raise GraphQLError(f"{_shown(item)} has more than 64 bits; write it as a string")
+    check_json("", value)
+    return value
 
 
 SCALARS: dict[object, ScalarDefinition] = {
@@ -143,7 +110,7 @@ SCALARS: dict[object, ScalarDefinition] = {
             "(write longer ones as strings), at most 32 levels."
         ),
         specified_by_url="https://www.rfc-editor.org/rfc/rfc8259",
-        parse_value=_json,
+        parse_value=_problem_of(_json),
     ),
     Timeframe: strawberry.scalar(
         name="Timeframe",

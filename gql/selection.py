@@ -20,8 +20,9 @@ from gql.context import Context, Resources
 from gql.execution.paths import totals
 from gql.execution.projection import Later, Project, projected, projection
 from gql.execution.shape import NotProjectable, shape_of
-from gql.results import json_bytes, printed, shown
+from gql.results import printed, shown
 from repos.feed.reading import Reading
+from repos.json_text import written
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +59,7 @@ class Selection:
                 raise TypeError("an event of a shared subscription must resolve without waiting") from error
             return printed(shown(answer))
         totals["fast"] += 1
-        return json_bytes({"data": {self.root: made}})
+        return written({"data": {self.root: made}})
 
     async def loaded(self, event: object, info: Info[Context, None]) -> bytes:
         """The payload of a `next` message for an event, once everything that its fields load is there: JSON."""
@@ -68,7 +69,7 @@ class Selection:
             answer = self._executed(event, info.context, error)
             return printed(shown(await answer if isawaitable(answer) else answer))
         totals["fast"] += 1
-        return json_bytes({"data": {self.root: made}})
+        return written({"data": {self.root: made}})
 
     def _executed(self, event: object, context: Context, error: Exception) -> Any:
         totals[f"Subscription.{self.field}: {type(error).__name__}"] += 1

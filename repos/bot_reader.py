@@ -1,6 +1,5 @@
 """Pages of bots for who prints them: columns are decoded as they are read."""
 
-import json
 from collections.abc import Callable
 from decimal import Decimal
 from functools import lru_cache
@@ -17,6 +16,7 @@ from repos.base import BaseRepository
 from repos.domain import Bot, BotStatus, Page, Series, Timeframe
 from repos.feed.bus import Bus
 from repos.hot import Hot
+from repos.json_text import read_json
 from repos.stored import moment_of
 from repos.tables import bots as t
 from repos.wire import WireConnections
@@ -51,7 +51,7 @@ class StoredBot(asyncpg.Record):  # type: ignore[misc]  # asyncpg has no types
     timeframe = _column("timeframe", Timeframe)
     status = _column("status", _STATUSES.__getitem__)
     virtual_balance = _column("virtual_balance", Decimal)
-    config = _column("config", json.loads)
+    config = _column("config", read_json)
     last_heartbeat = _column("last_heartbeat", moment_of)
     created_at = _column("created_at", moment_of)
     updated_at = _column("updated_at", moment_of)

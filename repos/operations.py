@@ -29,6 +29,7 @@ from repos.feed.bus import Bus
 from repos.gaps import GapRepository
 from repos.hot import SQL_LOG
 from repos.instruments import InstrumentRepository
+from repos.json_text import read_json
 from repos.keys import KeyRepository
 from repos.libpq import unkept
 from repos.loggers import Logger, Logs, is_logger
@@ -133,6 +134,7 @@ class DatabaseOperations:
             "postgresql+asyncpg://",
             async_creator=connect,
             isolation_level="READ COMMITTED",
+            json_deserializer=read_json,
             execution_options={SQL_LOG: self._logs.statement},
             **options,
         )

@@ -1,6 +1,7 @@
 """Raw exchange data: whatever a channel sent, whole."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,7 +27,7 @@ from repos.domain import (
     not_ahead,
 )
 from repos.feed.bus import Bus
-from repos.json_text import json_text
+from repos.json_text import exchange_text, json_text
 from repos.raw_rows import FIELDS, filled_rows, rows_of
 from repos.tables import raw_trades as t
 from repos.tape import TapeRepository
@@ -59,7 +60,10 @@ _INSERT_NEW = _insert_new()
 
 def _raw_trade(row: Sequence[Any]) -> RawTrade:
     id_, timestamp, exchange, symbol, data_type, raw_data, trade_id, received_at = row
-    trade = None if trade_id is None else decode_trade(exchange, symbol, raw_data)
+    trade = None
+    if trade_id is not None and isinstance(raw_data, Mapping):
+        with suppress(InvalidValue):  # written by somebody else; it is shown as it is
+            trade = decode_trade(exchange, symbol, raw_data)
     return RawTrade(id_, exchange, symbol, timestamp, data_type, raw_data, trade, received_at)
 
 
@@ -133,7 +137,7 @@ class RawTradeRepository(BaseRepository):
         if not points:
             return 0
         rows = [
-            (p.exchange, p.symbol, p.timestamp, p.data_type.value, json_text("data", p.data), None, None)
+            (p.exchange, p.symbol, p.timestamp, p.data_type.value, exchange_text("data", p.data), None, None)
             for p in points
         ]
         async with self._transaction(f"storing {len(points)} points") as connection:

@@ -13,6 +13,7 @@ import msgspec
 
 from repos.decode import decode_trade, milliseconds
 from repos.domain import DataType, InvalidValue, MarketDataPoint, TradeRecord, label
+from repos.json_text import DEEPEST, is_deeper
 
 EXCHANGE = "okx"
 PING = "ping"
@@ -163,7 +164,7 @@ def read_trade(symbol: str, raw: msgspec.Raw) -> TradeRecord:
         msgspec.DecodeError: It is no JSON object.
     """
     text = _storable(raw)
-    return TradeRecord(decode_trade(EXCHANGE, symbol, _decode_object(text)), text)
+    return TradeRecord(decode_trade(EXCHANGE, symbol, _object(text)), text)
 
 
 def request(op: Op, args: Sequence[Arg], request_id: str) -> str:
@@ -226,9 +227,16 @@ def _read_point(arg: Arg, data_type: DataType, action: str | None, raw: msgspec.
             raise InvalidValue("candle", f"a row has 7 to {len(CANDLE_FIELDS)} fields, this one {len(row)}")
         fields = dict(zip(CANDLE_FIELDS, row, strict=False))
     else:
-        fields = _decode_object(text)
+        fields = _object(text)
     moment = milliseconds("ts", fields.get("ts"))
     return MarketDataPoint(EXCHANGE, arg.symbol, moment, data_type, envelope | fields)
+
+
+def _object(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = _decode_object(text)
+    if is_deeper(found, text, DEEPEST):
+        raise InvalidValue("data", f"it is nested deeper than {DEEPEST} levels")
+    return found
 
 
 def _storable(raw: msgspec.Raw) -> str:

@@ -26,6 +26,7 @@ from repos.feed.news import (
     TradeNews,
 )
 from repos.feed.reports import report_fields, report_of
+from repos.json_text import read_json, written
 
 PIECE_BYTES = 7_900
 """PostgreSQL takes payloads below 8,000 bytes."""
@@ -170,14 +171,16 @@ def _write_bot(n: BotNews) -> list[Any]:
     b = n.bot
     instants = [micros(moment) for moment in (b.last_heartbeat, b.created_at, b.updated_at)]
     names = [b.name, b.strategy_name, b.exchange, b.symbol, b.timeframe, b.status.value]
-    return [n.kind.value, b.id, *names, format(b.virtual_balance, "f"), b.config, *instants, b.version]
+    # As text: numbers of any length arrive as they were sent.
+    config = written(b.config).decode()
+    return [n.kind.value, b.id, *names, format(b.virtual_balance, "f"), config, *instants, b.version]
 
 
 def _read_bot(f: list[Any], *_: object) -> BotNews:
     kind, id_, name, strategy, exchange, symbol, timeframe, status, balance, config, beat, made, changed, version = f
     bot = Bot(
-        id_, name, strategy, exchange, symbol, Timeframe(timeframe), BotStatus(status), Decimal(balance), config,
-        moment_if(beat), moment_of(made), moment_of(changed), version,
+        id_, name, strategy, exchange, symbol, Timeframe(timeframe), BotStatus(status), Decimal(balance),
+        read_json(config), moment_if(beat), moment_of(made), moment_of(changed), version,
     )  # fmt: skip
     return BotNews(BotEventKind(kind), bot)
 
