@@ -111,7 +111,7 @@ def is_deeper(value: object, text: str, levels: int) -> bool:
     """Whether `value`, which was read from `text`, has more levels of arrays and objects in each other."""
     if text.count("[") + text.count("{") <= levels:
         return False
-    level = [value]
+    level: list[Any] = [value]
     for _ in range(levels):
         inside = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
         level = [inner for inner in inside if isinstance(inner, dict | list)]
