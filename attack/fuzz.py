@@ -73,7 +73,9 @@ def _fuzz(target: Target, seconds: float) -> tuple[Counter[str], list[str]]:
             response = client.post("/graphql", json={"query": case.body})
             answer = Answer(response.status_code, response.text)
             codes.update(answer.codes or {"data"})
-            wrong.extend(f"{fault}: {json.dumps(case.body)} got {answer.text[:300]}" for fault in answer.faults())
+            wrong.extend(
+                f"{fault}: {json.dumps(case.body)} got {answer.text[:300]}" for fault in answer.faults(case.body)
+            )
 
         for number in count():
             for operation in operations:

@@ -34,9 +34,9 @@ class Answer:
             return set()
         return {error.get("extensions", {}).get("code", "no code") for error in errors}
 
-    def faults(self) -> list[str]:
-        """What no answer may have."""
-        found = sorted({leak[0] for leak in _LEAKS.finditer(self.text)})
+    def faults(self, asked: str = "") -> list[str]:
+        """What no answer may have. A word of the operation that was `asked` may come back in it."""
+        found = sorted({leak[0] for leak in _LEAKS.finditer(self.text) if leak[0] not in asked})
         return [f"status {self.status}"] * (self.status >= 500) + [f"leaks {leak}" for leak in found]
 
     def __str__(self) -> str:

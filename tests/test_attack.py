@@ -43,6 +43,12 @@ def test_an_answer_that_leaks_or_fails_would_be_seen():
     assert len(expected("x", answer, (200,))) == 3
 
 
+def test_a_word_that_was_asked_for_is_no_leak():
+    answer = Answer(200, '{"errors":[{"message":"There is no bot named \'api_keys\', asyncpg says","extensions":{}}]}')
+
+    assert answer.faults('{ botByName(name: "api_keys") { id } }') == ["leaks asyncpg"]
+
+
 def test_random_operations_of_the_schema_get_no_worse_than_refused():
     fuzzed = subprocess.run(
         [sys.executable, "-m", "attack.fuzz", "--seconds", "10"],
