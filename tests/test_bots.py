@@ -84,7 +84,7 @@ async def test_a_bot_keeps_what_it_was_given(db: DatabaseOperations) -> None:
         pytest.param({"config": [1]}, "config", "not a JSON object", id="config of another kind"),
         pytest.param({"config": {"a": {"b": ["\0"]}}}, "config", "NUL", id="NUL deep in a config"),
         pytest.param({"config": {"\0": 1}}, "config", "NUL", id="NUL in a key"),
-        pytest.param({"config": {"a": float("nan")}}, "config", "no form", id="NaN"),
+        pytest.param({"config": {"a": float("nan")}}, "config", "not a number in JSON", id="NaN"),
         pytest.param({"config": {"a": NOON}}, "config", "no form", id="a date"),
         pytest.param({"config": {"a": object()}}, "config", "not JSON", id="an object"),
         pytest.param({"config": {"a": "x" * 65536}}, "config", "more than 65536", id="large config"),
