@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 import pytest
 
 from collector import pipeline
-from collector.okx import clock, session
-from collector.okx import collector as collector_module
+from collector.okx import clock, follower, session, writer
 from collector.okx.clock import ExchangeClock
 from collector.okx.simulator.faults import RestFault
 from tests.test_collector import BTC, BTC_1S, a_collector, assert_true_to, exchange, stored
@@ -66,7 +65,7 @@ def test_what_arrived_tells_the_time_as_long_as_the_exchange_does_not(
 async def test_a_wrong_clock_of_the_machine_ends_no_candle_early_and_none_never(
     exchange, db, feed, monkeypatch, step: timedelta
 ) -> None:
-    for module in (clock, collector_module):
+    for module in (clock, follower, writer):
         monkeypatch.setattr(module, "datetime", a_clock_off_by(step))
     monkeypatch.setattr(pipeline, "LATENESS", timedelta(seconds=1))
     monkeypatch.setattr(session, "PING_EVERY", 0.1)

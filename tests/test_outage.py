@@ -26,7 +26,7 @@ from tests.test_restart import happened
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unmeasured")]
 
 BUFFER = 100
-SMALL_BUFFER = f"from collector.okx import collector\ncollector._WAITING = collector._BATCH = {BUFFER}"
+SMALL_BUFFER = f"from collector.okx import writer\nwriter._WAITING = writer._BATCH = {BUFFER}"
 FULL = f"frames={BUFFER}"
 ASKED = '{ health { healthy database { connected } } latestCandle(symbol: "BTC-USDT", timeframe: "1s") { close } }'
 
