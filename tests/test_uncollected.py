@@ -2,15 +2,19 @@
 
 import asyncio
 import json
+from contextlib import aclosing
+from dataclasses import replace
 from decimal import Decimal
 
 import httpx2
 import pytest
 
-from repos.domain import Instrument, Series
+from repos.domain import Instrument, Series, Timeframe
+from repos.events import CandleEventKind
 from repos.feed import hub
-from tests.builders import A_COLLECTOR, BTC_1M, a_candle, a_record, a_report
+from tests.builders import A_COLLECTOR, BTC_1M, MINUTE, NOON, a_candle, a_record, a_report
 from tests.gql_server import an_app, graphql_ws, running
+from tests.test_windows import until_hot
 
 pytestmark = pytest.mark.anyio
 
@@ -21,6 +25,7 @@ TRADES = "subscription ($symbol: String!) { trades(symbol: $symbol) { isCollecte
 WATCH = """subscription ($series: [SeriesInput!]!) {
     watchCandles(series: $series) { kind series { symbol timeframe } candle { close } } }"""
 UNKNOWN = "'NO-SUCH' is no known instrument of okx, nothing is stored of it, and nobody collects it"
+SOL_1M = Series("okx", "SOL-USDT", Timeframe("1m"))
 SOL = Instrument("okx", "SOL-USDT", Decimal("0.1"), Decimal("0.1"), None, "live")
 
 
@@ -119,6 +124,47 @@ async def test_a_watch_list_names_each_series_that_nobody_collects(address, db):
         ("SNAPSHOT", "BTC-USDT"),
         ("NOT_COLLECTED", "SOL-USDT"),
     ]
+
+
+@pytest.mark.parametrize("snapshot", [0, 1])
+@pytest.mark.parametrize("is_hot", [False, True])
+async def test_a_series_of_which_all_was_deleted_begins_with_saying_that_nobody_collects_it(
+    db, feed, address, snapshot, is_hot
+):
+    gone, left = SOL_1M, SOL_1M._replace(timeframe=Timeframe("5m"))
+    await db.market_data.upsert_candles([a_candle(symbol="SOL-USDT", timeframe=key.timeframe) for key in (gone, left)])
+    if is_hot:
+        await until_hot(feed, db, gone)
+    await db.market_data.delete_candles(*gone, NOON, NOON + MINUTE)
+
+    told = (await over_websocket(address, CANDLES, symbol="SOL-USDT", snapshot=snapshot))["payload"]["data"]["candles"]
+    async with graphql_ws(address) as client:
+        await client.subscribe(
+            WATCH, series=[{"symbol": "SOL-USDT", "timeframe": key.timeframe} for key in (gone, left)]
+        )
+        watched = [(await client.event())["watchCandles"] for _ in range(2)]
+        await db.market_data.upsert_candle(a_candle(symbol="SOL-USDT"))
+        again = (await client.event())["watchCandles"]
+
+    assert (told["kind"], told["series"]["timeframe"]) == ("NOT_COLLECTED", "1m")
+    assert [(event["kind"], event["series"]["timeframe"]) for event in watched] == [
+        ("SNAPSHOT", "5m"),
+        ("NOT_COLLECTED", "1m"),
+    ]
+    assert (again["kind"], again["series"]["timeframe"]) == ("CLOSED", "1m")
+
+
+async def test_who_comes_back_to_a_series_of_which_all_was_deleted_hears_of_both(db, feed):
+    await db.market_data.upsert_candle(a_candle(symbol="SOL-USDT"))
+    stands = await db.market_data.position(SOL_1M)
+    await db.market_data.delete_candles(*SOL_1M, NOON, NOON + MINUTE)
+
+    # That no instrument is known by this name is no reason to refuse who was told of the series before.
+    await db.instruments.upsert([replace(SOL, symbol="OTHER")])
+    async with aclosing(feed.candles(SOL_1M, stands, 0)) as events, asyncio.timeout(30):
+        kinds = [(await anext(events)).kind for _ in range(2)]
+
+    assert kinds == [CandleEventKind.DELETED, CandleEventKind.NOT_COLLECTED]
 
 
 async def test_what_is_stored_is_followed_though_nobody_collects_it(address, db, feed):

@@ -75,7 +75,8 @@ class Feed(Receiver):
                     changes = [] if hot_changes else await self._db.market_data.changes(reached, READ_ROWS)
                 reached = stands
             self.topics.reached(series, table.revision, table.epoch)
-            if not table.revision and await self._uncollected([series]):
+            # A series of which all was deleted is as empty as one that was never written.
+            if reached.newest is None and await self._uncollected([series]):
                 yield reached, CandleEvent(CandleEventKind.NOT_COLLECTED, reached)
             yield reached, None
 
@@ -115,7 +116,7 @@ class Feed(Receiver):
                 topic = self.topics.get(key)
                 if topic is not None and topic.forming is not None:
                     mailbox.note(key, (topic.forming, None))
-            empty = [key for key, position in states.items() if not position.revision]
+            empty = [key for key, position in states.items() if position.newest is None]
             for key in await self._uncollected(empty, "series[{}].symbol", wanted):
                 yield CandleEvent(CandleEventKind.NOT_COLLECTED, states[key])
             while True:
