@@ -1,6 +1,7 @@
 """The panel of bots in a browser, and the dialog in which one is made and edited."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.async_api import Page, expect
@@ -28,6 +29,34 @@ async def test_bots_in_trouble_come_first_and_are_counted_in_head_and_title(stil
         await still.keyboard.press("ArrowUp")
         await frame(still)
         assert (await still.locator("#bots-panel").bounding_box())["height"] > before + 10
+    finally:
+        for bot in made:
+            await db.bots.delete(bot.id)
+
+
+async def test_a_stale_bot_comes_before_the_well_and_is_counted_beside_the_failed(still, known):
+    db = known[1]
+    ago = datetime.now(UTC) - timedelta(days=1)
+    made = [
+        await db.bots.add(
+            {"name": name, "strategy_name": "s", "symbol": "BTC-USDT", "timeframe": "1m", "status": status}
+        )
+        for name, status in (("Well", "paused"), ("Silent", "active"), ("Broken", "error"))
+    ]
+    await db.bots.update(made[1].id, {"last_heartbeat": ago})
+    try:
+        await at_minutes(still)
+
+        names = still.locator("#bots tr td:first-child")
+        await expect(names).to_have_text(["Silent", "Broken", "Well"])
+        await expect(still.locator("#bots tr").first).to_contain_text("24 h ago stale")
+        await expect(still.locator("#bots-trouble")).to_have_text("1 failed, 1 stale")
+        await expect(still).to_have_title(re.compile(r"^\(2\) "))
+
+        await still.get_by_role("button", name="Heartbeat Silent").click()
+        await expect(names).to_have_text(["Broken", "Well", "Silent"])
+        await expect(still.locator("#bots-trouble")).to_have_text("1 failed")
+        await expect(still).to_have_title(re.compile(r"^\(1\) "))
     finally:
         for bot in made:
             await db.bots.delete(bot.id)
