@@ -114,7 +114,8 @@ export const HealthEvents = graphql(`
       healthy
       database { connected latencyMs }
       bus { connected }
-      feeds { exchange symbol connected lastMessageAt reconnects openGaps lagMs }
+      waiting { since reason }
+      feeds { exchange channel symbol connected openGaps lagMs refusal { code message since } }
     }
   }
 `)

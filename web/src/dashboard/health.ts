@@ -1,9 +1,12 @@
 // The strip at the foot: whether this page hears the server, and whether the server hears the exchange and its database.
+import { drawAlarms } from './alarms'
 import { HealthEvents, type Health } from './api'
 import { follow, onState } from './connection'
 import { byId } from './dom'
 
 const SLOW = 5000 // Milliseconds behind the exchange that are worth a colour.
+
+let latest: Health | undefined
 
 export function showHealth(): void {
   onState((state) => {
@@ -11,10 +14,17 @@ export function showHealth(): void {
     document.body.classList.toggle('away', state === 'reconnecting')
     byId('away').hidden = state !== 'reconnecting'
   })
-  follow(HealthEvents, {}, ({ health }) => draw(health))
+  follow(HealthEvents, {}, ({ health }) => {
+    latest = health
+    drawHealth()
+  })
 }
 
-function draw({ feeds, database, bus }: Health): void {
+/** Anew, also for another clock. */
+export function drawHealth(): void {
+  if (!latest) return
+  drawAlarms(latest)
+  const { feeds, database, bus } = latest
   const connected = feeds.filter((feed) => feed.connected).length
   if (feeds.length) tell('feeds', `feeds ${connected} of ${feeds.length}`, connected < feeds.length ? 'warn' : '')
   else tell('feeds', 'no collector: start “candleql collect”', 'warn')

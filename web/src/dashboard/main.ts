@@ -3,7 +3,7 @@ import { showBots } from './bots'
 import { choose, chosen, onChoice } from './choice'
 import type { Refusal } from './connection'
 import { byId } from './dom'
-import { showHealth } from './health'
+import { drawHealth, showHealth } from './health'
 import { onNoKey } from './key'
 import { digitsAt, firstChoice, loadMarkets } from './markets'
 import { openPicker, showChoice } from './picker'
@@ -58,6 +58,7 @@ byId('zone').addEventListener('click', () => {
   showZone()
   redraw()
   drawTape()
+  drawHealth()
 })
 document.addEventListener('keydown', (event) => {
   const isTyping = event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement

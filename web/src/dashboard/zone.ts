@@ -33,6 +33,13 @@ export function moment(seconds: number): string {
   return `${date.getUTCDate()} ${month(date)} ${date.getUTCFullYear()} ${time}`
 }
 
+/** An instant of the server's to the minute, such as 15:04, with its date where that is not today's. */
+export function minuteOf(instant: string): string {
+  const seconds = Math.floor(Date.parse(instant) / 60_000) * 60
+  const day = (at: number) => onTheWall(at).toISOString().slice(0, 10)
+  return day(seconds) === day(Date.now() / 1000) ? clock(seconds).slice(0, 5) : moment(seconds)
+}
+
 /** What the clock is called: UTC, or the viewer's zone. */
 export function zoneName(): string {
   return utc ? 'UTC' : Intl.DateTimeFormat().resolvedOptions().timeZone
