@@ -44,12 +44,9 @@ async def access_to(keys: KeyRepository, settings: Settings, host: str, insecure
 
 
 async def _tokens(settings: Settings) -> "Tokens | None":
-    given = settings.jwt_issuer, settings.jwt_audience, settings.jwt_jwks
-    issuer, audience, jwks = given
-    if not any(given):
+    issuer, audience, jwks = settings.jwt_issuer, settings.jwt_audience, settings.jwt_jwks
+    if not (issuer and audience and jwks):  # all or none, as the settings were checked
         return None
-    if not (issuer and audience and jwks):
-        raise UserError("JWT_ISSUER, JWT_AUDIENCE and JWT_JWKS are wanted together: set all three, or none")
 
     from gql.tokens import NoKeys, Tokens  # with cryptography, which takes its time
 

@@ -15,6 +15,7 @@ import uvicorn
 from limits.errors import ConfigurationError
 
 from candleql.access import access_to
+from candleql.addresses import words
 from candleql.collecting import collectors
 from candleql.demo import Demo
 from candleql.errors import UserError
@@ -89,22 +90,11 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _proxies(settings: Settings) -> Proxies:
-    try:
-        return Proxies(_words(settings.trusted_proxies))
-    except ValueError as error:
-        raise UserError(f"TRUSTED_PROXIES: {error}") from error
-
-
 def _door(settings: Settings, host: str, proxies: Proxies) -> Door:
     """Lets in who knows the server by an allowed host, or by the address that it listens on."""
     own = [] if ip_address(host).is_unspecified else [f"[{host}]" if ":" in host else host]
-    hosts = [*_words(settings.allowed_hosts), *own]
-    return Door(hosts, _words(settings.allowed_origins), proxies, settings.limits)
+    hosts = [*words(settings.allowed_hosts), *own]
+    return Door(hosts, words(settings.allowed_origins), proxies, settings.limits)
 
 
 def _more_files() -> None:
@@ -135,7 +125,7 @@ async def serve(
     trusted = settings.trusted()
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    proxies = _proxies(settings)
+    proxies = Proxies(words(settings.trusted_proxies))
     _more_files()
     async with AsyncExitStack() as stack:
         rest_url, ws_url = settings.okx_rest_url, settings.okx_ws_url
@@ -161,7 +151,9 @@ async def serve(
             )
         except ConfigurationError as error:
             # Not the error's own text: that is the whole URL, with its password.
-            raise UserError("RATE_LIMIT_STORAGE: it must begin with memory:// or redis://") from error
+            raise UserError(
+                "RATE_LIMIT_STORAGE: it can't be used; it is like redis://host:6379, and wants pip install '.[redis]'"
+            ) from error
         config = uvicorn.Config(
             app,
             log_config=None,

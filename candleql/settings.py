@@ -3,13 +3,14 @@
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import msgspec
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from candleql.addresses import hosts, key_set, networks, origins, storage, url_of
 from candleql.errors import UserError
 from gql.limits import Limits
 from repos.address import ENV_ENCODING, ENV_FILE, MOST_CONNECTIONS, POOL_SIZE, database_url, environment
@@ -41,15 +42,15 @@ class Settings(BaseSettings):
     debug: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
-    okx_rest_url: str = "https://www.okx.com"
-    okx_ws_url: str = "wss://ws.okx.com:8443"
+    okx_rest_url: Annotated[str, AfterValidator(url_of("http", "https"))] = "https://www.okx.com"
+    okx_ws_url: Annotated[str, AfterValidator(url_of("ws", "wss"))] = "wss://ws.okx.com:8443"
     websocket_compression: bool = False
     hot_candles: int = Field(default=2_000, ge=0, le=10_000)
     bot_heartbeat_timeout: float = Field(default=60.0, gt=0, le=31_536_000)
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
-    jwt_jwks: str | None = None
-    jwt_role_claim: str = "role"
+    jwt_jwks: Annotated[str, AfterValidator(key_set)] | None = None
+    jwt_role_claim: str = Field(default="role", min_length=1)
     connection_init_timeout: float = Field(default=10.0, gt=0, le=86_400)
     ping_interval: float = Field(default=20.0, gt=0, le=86_400)
     idle_socket_timeout: float = Field(default=300.0, gt=0, le=86_400)
@@ -64,13 +65,13 @@ class Settings(BaseSettings):
     introspection: bool = True
     max_query_cost: int = Field(default=1_000_000, gt=0)
     rate_limit: int = Field(default=20_000_000, ge=0)
-    rate_limit_storage: str = "memory://"
+    rate_limit_storage: Annotated[str, AfterValidator(storage)] = "memory://"
     query_timeout: float = Field(default=10.0, gt=0, le=86_400)
-    trusted_documents: Path | None = None
+    trusted_documents: Annotated[Path | None, BeforeValidator(lambda path: path or None)] = None
     trusted_only: bool = False
-    allowed_hosts: str = "localhost,127.0.0.1,[::1]"
-    allowed_origins: str = ""
-    trusted_proxies: str = ""
+    allowed_hosts: Annotated[str, AfterValidator(hosts)] = "localhost,127.0.0.1,[::1]"
+    allowed_origins: Annotated[str, AfterValidator(origins)] = ""
+    trusted_proxies: Annotated[str, AfterValidator(networks)] = ""
     graphiql: bool = True
     max_body: int = Field(default=4_000_000, gt=0)
     max_connections: int = Field(default=10_000, gt=0)
@@ -92,6 +93,9 @@ class Settings(BaseSettings):
             raise ValueError("RATE_LIMIT is below MAX_QUERY_COST: the dearest query could never be asked")
         if self.trusted_only and self.trusted_documents is None:
             raise ValueError("TRUSTED_ONLY wants TRUSTED_DOCUMENTS, else nothing could be asked")
+        jwt = self.jwt_issuer, self.jwt_audience, self.jwt_jwks
+        if any(jwt) and not all(jwt):
+            raise ValueError("JWT_ISSUER, JWT_AUDIENCE and JWT_JWKS are wanted together: set all three, or none")
         return self
 
     @property
@@ -132,11 +136,20 @@ class Settings(BaseSettings):
             manifest = msgspec.json.decode(self.trusted_documents.read_bytes(), type=dict[str, str])
             return TrustedDocuments(manifest, only=self.trusted_only)
         except (OSError, ValueError) as error:  # msgspec's errors are among the latter
-            raise UserError(f"TRUSTED_DOCUMENTS: {self.trusted_documents}: {error}") from error
+            raise UserError(f"TRUSTED_DOCUMENTS: {_printable(self.trusted_documents)}: {_reason(error)}") from error
 
     @property
     def bot_timeout(self) -> timedelta:
         return timedelta(seconds=self.bot_heartbeat_timeout)
+
+
+def _printable(path: Path) -> str:
+    return str(path) if str(path).isprintable() else repr(str(path))
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the path that an OSError tells, too."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def read_settings() -> Settings:

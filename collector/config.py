@@ -1,7 +1,9 @@
 """The collector's configuration file, okx_config.json: which pairs are followed, and what of them is kept."""
 
 import json
+import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
 
@@ -17,6 +19,9 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from repos.domain import DataType, InvalidValue, Series, Timeframe, label
+
+_BARE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NEAR = 0.6
 
 
 class ConfigError(Exception):
@@ -155,14 +160,14 @@ def _check_each_once(names: Sequence[str]) -> None:
 
 
 def _mistake(details: ErrorDetails) -> str:
-    place = "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in details["loc"])
+    place = "$" + "".join(f"[{step}]" if isinstance(step, int) else _key(step) for step in details["loc"])
     match details["type"]:
         case "json_invalid":
             return str(details["ctx"]["error"])  # says the line and the column
         case "missing":
             return f"{place} is missing"
         case "extra_forbidden":
-            return f"{place} is not known"
+            return f"{place} is not known{_nearest(details['loc'])}"
         case "value_error":
             error = details["ctx"]["error"]
             return f"{place}: {error.problem if isinstance(error, InvalidValue) else error}"
@@ -170,8 +175,22 @@ def _mistake(details: ErrorDetails) -> str:
             return f"{place}: {_shown(details['input'])}: {details['msg'][0].lower()}{details['msg'][1:]}"
 
 
+def _key(name: str) -> str:
+    """A key behind its object: quoted where it would break the line, or be taken for several."""
+    return f".{name}" if _BARE.fullmatch(name) else f"[{_shown(name)}]"
+
+
+def _nearest(place: tuple[int | str, ...]) -> str:
+    """The known key that an unknown one is nearly, in words."""
+    fields = CollectorConfig.model_fields if len(place) == 1 else TradingPair.model_fields
+    near = get_close_matches(str(place[-1]).lower(), fields, 1, cutoff=_NEAR)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
 def _shown(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
+    if not text.isprintable():
+        text = json.dumps(value, default=str)
     return text if len(text) <= 80 else text[:77] + "..."
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import structlog
 from limits import RateLimitItemPerMinute
 from limits.aio.strategies import FixedWindowRateLimiter
-from limits.errors import StorageError
+from limits.errors import ConfigurationError, StorageError
 from limits.storage import storage_from_string
 
 log = structlog.get_logger(__name__)
@@ -55,7 +55,10 @@ class Accounts:
         self._limiter: FixedWindowRateLimiter | None = None
         if storage != MEMORY:
             # Of the libraries for Redis the one that is kept best; the default one wants an old `packaging`.
-            place = storage_from_string(f"async+{storage}", wrap_exceptions=True, implementation="redispy")
+            try:
+                place = storage_from_string(f"async+{storage}", wrap_exceptions=True, implementation="redispy")
+            except (ValueError, TypeError, IndexError) as error:  # as Redis's library and this one meet a wrong URL
+                raise ConfigurationError("the storage's URL can't be taken apart") from error
             self._limiter = FixedWindowRateLimiter(place)
         self._points = points_a_minute
         self._minute = RateLimitItemPerMinute(points_a_minute)

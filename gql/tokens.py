@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import jwt
@@ -37,7 +38,7 @@ _LONGEST = 8_192
 
 
 class NoKeys(Exception):
-    """The JWK set could not be read; the text says where and why."""
+    """The JWK set could not be read; the text says where and why, and tells nothing of a password in its URL."""
 
 
 class Tokens:
@@ -54,6 +55,14 @@ class Tokens:
         self._reading = asyncio.Lock()
         self._read_at = float("-inf")
         self._verified: OrderedDict[bytes, Caller] = OrderedDict()
+
+    @property
+    def _place(self) -> str:
+        """The URL or the path, without what may be a secret."""
+        if not self.is_remote:
+            return self._jwks.rpartition("@")[2]
+        parts = urlsplit(self._jwks)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     @property
     def is_remote(self) -> bool:
@@ -87,8 +96,12 @@ class Tokens:
         try:
             parsed = orjson.loads(await self._fetched())
             keys = jwt.PyJWKSet(parsed["keys"]).keys
-        except (httpx2.HTTPError, OSError, ValueError, KeyError, TypeError, jwt.PyJWTError) as error:
-            raise NoKeys(f"{self._jwks}: {str(error) or type(error).__name__}") from error
+        except httpx2.HTTPStatusError as error:  # whose text has the whole URL, with a password in it
+            raise NoKeys(f"{self._place}: {error.response.status_code} {error.response.reason_phrase}") from error
+        except OSError as error:  # whose text has the path
+            raise NoKeys(f"{self._place}: {error.strerror or type(error).__name__}") from error
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError, TypeError, jwt.PyJWTError) as error:
+            raise NoKeys(f"{self._place}: {str(error) or type(error).__name__}") from error
         self._keys = [key for key in keys if key.algorithm_name in ALGORITHMS and key.public_key_use in (None, "sig")]
         self._trusted = {_seal(key) for key in self._keys}
         self._verified.clear()

@@ -29,10 +29,12 @@ def environment() -> dict[str, str]:
     """The variables of this process over those of ENV_FILE, if there is one. Names are in upper case.
 
     Raises:
-        InvalidValue: The file is not in UTF-8.
+        InvalidValue: The file can't be read, or is not in UTF-8.
     """
     try:
         file = dotenv_values(ENV_FILE, encoding=ENV_ENCODING)
+    except OSError as error:
+        raise InvalidValue(ENV_FILE, f"it can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InvalidValue(ENV_FILE, f"not UTF-8: {error.reason} at byte {error.start}") from error
     merged = {name.upper(): value for name, value in file.items() if value is not None}

@@ -104,7 +104,9 @@ def test_a_configuration_can_be_made_in_code():
             id="a symbol twice",
         ),
         pytest.param(
-            {"trading_pairs": [a_pair(time_frames=[])]}, "$.trading_pairs[0].time_frames is not known", id="typo"
+            {"trading_pairs": [a_pair(time_frames=[])]},
+            "$.trading_pairs[0].time_frames is not known; did you mean timeframes?",
+            id="typo",
         ),
         pytest.param(
             {"trading_pairs": [{"timeframes": ["1m"]}]}, "$.trading_pairs[0].symbol is missing", id="no symbol"
