@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 
 from repos.address import driver_url
+from repos.domain import Timeframe
 from repos.embedded import server as embedded
 from repos.embedded.server import EmbeddedPostgres
 from repos.feed.hub import Feed
@@ -23,6 +24,10 @@ from repos.operations import DatabaseOperations
 from repos.tables import metadata
 from tests.builders import A_COLLECTOR, BTC_1M, a_report
 
+FOLLOWED = [
+    *(BTC_1M._replace(timeframe=Timeframe(text)) for text in ("5s", "1m", "5m")),
+    BTC_1M._replace(symbol="ETH-USDT"),
+]
 # A busy machine takes its time, and a server that ends later than its test would be left behind.
 embedded.STOPS_WITHIN = 30.0
 # Nothing here must outlive a power cut.
@@ -112,7 +117,7 @@ def selects(caplog: pytest.LogCaptureFixture) -> list[str]:
 async def feed(db: DatabaseOperations) -> AsyncIterator[Feed]:
     """A feed that hears news: what is published from here on is not lost. A collector beside it follows a little."""
     async with Feed(db) as feed:
-        feed.collectors.keep(A_COLLECTOR, a_report(BTC_1M, BTC_1M._replace(symbol="ETH-USDT")))
+        feed.collectors.keep(A_COLLECTOR, a_report(*FOLLOWED))
         async with asyncio.timeout(10):
             while not feed.connected:
                 await asyncio.sleep(0)

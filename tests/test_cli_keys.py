@@ -22,7 +22,7 @@ __all__ = ["folder", "in_process"]
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 -- where nobody is answered
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-SUBSCRIBE = {"query": 'subscription { candles(symbol: "BTC-USDT", timeframe: "5s", snapshot: 0) { kind } }'}
+SUBSCRIBE = {"query": "subscription { bots { kind } }"}
 
 
 def status(url, secret=None):

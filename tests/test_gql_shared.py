@@ -173,13 +173,15 @@ async def test_who_joins_before_news_is_written_gets_it_no_second_time(address, 
 
 async def test_under_another_server_each_goes_alone_to_the_same_effect(app, db, feed, broadcasts):
     async with running(app, ws="websockets-sansio") as address, graphql_ws(address) as client:
-        for name in ("1", "2"):
-            await client.subscribe(CANDLES, name=name, snapshot=0)
-        await until_followed(feed, by=2)
         await db.market_data.upsert_candle(a_candle())
+        for name in ("1", "2"):
+            await client.subscribe(CANDLES, name=name, snapshot=1)
+        snapshots = [await client.receive(), await client.receive()]
+        await db.market_data.upsert_candle(a_candle(start_time=NOON + MINUTE))
         messages = [await client.receive(), await client.receive()]
 
         assert broadcasts == {}
+    assert {message["id"] for message in snapshots} == {"1", "2"}
     assert {message["id"] for message in messages} == {"1", "2"}
     assert messages[0]["payload"] == messages[1]["payload"]
 

@@ -14,7 +14,7 @@ from repos.events import CandleEventKind
 from repos.feed import receiver
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
-from tests.builders import a_candle
+from tests.builders import A_COLLECTOR, a_candle, a_report
 from tests.conftest import FAST, a_folder
 
 pytestmark = pytest.mark.anyio
@@ -60,6 +60,7 @@ async def test_who_reads_a_standby_hears_news_over_the_primary(monkeypatch: pyte
         await connected(feed)
         feed._heard_at = None  # that it listens; what it sends itself must come back
         await connected(feed)
+        feed.collectors.keep(A_COLLECTOR, a_report(SERIES))
         first = asyncio.create_task(anext(aiter(feed.candles(SERIES, None, 0))))
         for close in range(100, 100 + 600):
             await writer.market_data.upsert_candle(a_candle(high=1000, close=close), force_update=True)
