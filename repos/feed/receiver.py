@@ -1,11 +1,10 @@
-"""The one listener of a process: keeps the LISTEN connection, hands news to the topics and reads what was missed."""
+"""The one listener of a process: keeps the LISTEN connection, hands news to the topics and has read what was missed."""
 
 import asyncio
 import secrets
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -14,22 +13,11 @@ import structlog
 
 from repos.base import DRIVER_ERRORS
 from repos.domain import Candle, Series
-from repos.errors import CursorExpired, DatabaseOperationError, DatabaseUnavailable
-from repos.events import BotEventKind, Change, CollectorReport, Position
+from repos.errors import DatabaseOperationError, DatabaseUnavailable
+from repos.events import CollectorReport
 from repos.feed.collectors import Collectors
-from repos.feed.gaps import compared
-from repos.feed.news import (
-    Ask,
-    AskCollectors,
-    BotNews,
-    CollectorNews,
-    FormingNews,
-    News,
-    Ping,
-    Tape,
-    TradeNews,
-    news_of,
-)
+from repos.feed.missed import MissedNews
+from repos.feed.news import Ask, AskCollectors, CollectorNews, FormingNews, News, Ping
 from repos.feed.topics import BOTS, Key, Topics
 from repos.feed.windows import Windows
 
@@ -45,7 +33,6 @@ TELL_WITHIN = 5.0
 HOT_CANDLES = 2_000
 FILLED_AT_ONCE = 4
 """Windows that are read side by side."""
-_READ_ROWS = 2_000
 _WANTED = "a direct connection to the primary for LISTEN, through no transaction pooler: DATABASE_LISTEN_URL"
 
 log = structlog.get_logger(__name__)
@@ -62,7 +49,6 @@ class Receiver:
     ) -> None:
         """`hot_candles` is how many of the newest candles of a series that is asked for are kept in memory."""
         self._db = db
-        self._bot_timeout = bot_heartbeat_timeout
         self._inbox: asyncio.Queue[tuple[str | None, News]] = asyncio.Queue()
         """News, each with the epoch in which it was heard; None before one is known."""
         self._outbox: asyncio.Queue[News] = asyncio.Queue()
@@ -72,10 +58,10 @@ class Receiver:
         self._look_now = asyncio.Event()
         self._token = secrets.token_hex(8)
         self._heard_at: float | None = None
-        self._stale: dict[int, datetime] = {}
         self._providers: list[Callable[[Series], Candle | None]] = []
         self.collectors = Collectors()
         self.topics = Topics(self._opened, lambda: db.epoch.current)
+        self._missed = MissedNews(db, self.topics, bot_heartbeat_timeout)
         candles = db.market_data
         self.windows = Windows(self.topics, candles.stored, candles.written, self._complete, hot_candles)
 
@@ -196,7 +182,7 @@ class Receiver:
                     # Nobody who is left waits for news of an epoch that has ended: its numbers would mislead.
                     hole = self.topics.deliver(news) if epoch in (None, self._db.epoch.current) else None
                     if hole is not None:
-                        await self._attempt(self._read(hole))
+                        await self._attempt(self._missed.read(hole))
 
     async def _fill(self) -> None:
         while True:
@@ -215,10 +201,10 @@ class Receiver:
                 self._lost.set()
             self._outbox.put_nowait(Ping(self._token))
             listening = self._listening
-            if await self._attempt(self._compare()):
+            if await self._attempt(self._missed.compare()):
                 self._caught_up = listening
             if self.topics.get(BOTS) is not None:
-                await self._attempt(self._tell_stale())
+                await self._attempt(self._missed.tell_stale())
 
     async def _attempt(self, work: Coroutine[None, None, None]) -> bool:
         try:
@@ -227,88 +213,3 @@ class Receiver:
             log.warning("The feed will try again", reason=str(error))
             return False
         return True
-
-    async def _compare(self) -> None:
-        """Read what a topic missed: news is lost with its connection, but `series`, `tapes` and `gaps` know.
-
-        Where those know less than a topic, the database is an older one.
-        """
-        if await self._db.epoch.check():
-            self._begin_anew()
-        # Before the tables are read: what was delivered by now is in them.
-        positions = self.topics.positions()
-        stored: dict[Key, int] = {}
-        series = await self._db.market_data.revisions([key for key in positions if isinstance(key, Series)])
-        stored.update(series.items())
-        tapes = await self._db.tape.last_ids([key for key in positions if isinstance(key, Tape)])
-        stored.update(tapes.items())
-        is_older = any(stored.get(key, 0) < position for key, position in positions.items())
-        if is_older and await self._db.epoch.check(is_older=True):
-            self._begin_anew()
-        self.topics.compared(positions)
-        for key, position in positions.items():
-            if position < stored.get(key, 0):
-                await self._read(key)
-        known = self.topics.gaps.all()
-        for news in compared(known, await self._db.gaps.open()):
-            self.topics.deliver(news)
-
-    def _begin_anew(self) -> None:
-        """The epoch is another: nothing that is remembered of the tables counts, and whoever follows hears of it."""
-        log.warning("The database was replaced, or is older than it was: its readers begin anew")
-        self._db.market_data.forget()
-        self._db.tape.forget()
-        self._stale.clear()
-        self.topics.expire()
-
-    async def _read(self, key: Key) -> None:
-        if isinstance(key, Series):
-            await self._read_series(key)
-        elif isinstance(key, Tape):
-            await self._read_tape(key)
-
-    async def _read_series(self, series: Series) -> None:
-        topic, epoch = self.topics.get(series), self._db.epoch.current
-        if topic is None or topic.position is None or epoch is None:
-            return
-        reached = Position(series, topic.position, None, topic.newest, epoch)
-        kept: list[tuple[int, Change]] = []
-        while True:
-            try:
-                rows = await self._db.market_data.changes(reached, _READ_ROWS)
-            except CursorExpired as expired:
-                log.warning("What was missed of a series can't be told", series=str(series), reason=str(expired))
-                self.topics.expire_one(series)
-                return
-            if epoch != self._db.epoch.current:
-                return
-            kept += [(position.revision, change) for change, position in rows]
-            whole = len(rows) < _READ_ROWS
-            for revision, group in groupby(kept, key=lambda row: row[0]):
-                changes = [change for _, change in group]
-                if not whole and revision == kept[-1][0]:
-                    # The next page may hold more of this revision, which must come as one piece.
-                    kept = [(revision, change) for change in changes]
-                    break
-                self.topics.deliver(news_of(series, revision, changes), read=True)
-            if whole:
-                return
-            reached = rows[-1][1]
-
-    async def _read_tape(self, tape: Tape) -> None:
-        topic, epoch = self.topics.get(tape), self._db.epoch.current
-        while topic is not None and topic.position is not None:
-            rows = await self._db.tape.after(*tape, topic.position, limit=_READ_ROWS)
-            if rows and epoch == self._db.epoch.current:
-                ids, trades = [row for row, _ in rows], [trade for _, trade in rows]
-                self.topics.deliver(TradeNews(tape, topic.position, ids[-1], trades, ids))
-            if len(rows) < _READ_ROWS:
-                return
-
-    async def _tell_stale(self) -> None:
-        """Tell once of each bot that fell silent; another sign of life makes it news again."""
-        silent = await self._db.bots.silent(datetime.now(UTC) - self._bot_timeout)
-        for bot in silent:
-            if self._stale.get(bot.id) != bot.last_sign:
-                self.topics.deliver(BotNews(BotEventKind.STALE, bot))
-        self._stale = {bot.id: bot.last_sign for bot in silent}
