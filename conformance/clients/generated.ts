@@ -5,7 +5,7 @@ import { createClient } from 'graphql-ws'
 import { print } from 'graphql'
 import type { TypedDocumentNode } from '@graphql-typed-document-node/core'
 import { graphql } from '../generated/typescript/index.ts'
-import { CreateDocument, DeleteDocument, FollowDocument } from '../generated/typescript/graphql.ts'
+import { type CandleEventKind, CreateDocument, DeleteDocument, FollowDocument } from '../generated/typescript/graphql.ts'
 
 declare const process: { argv: string[]; pid: number; exit(code: number): never }
 
@@ -44,7 +44,7 @@ check(createBot?.bot.virtualBalance === '0.1', 'a bot is made')
 const { deleteBot } = await client.request(DeleteDocument, { id: createBot.bot.id })
 check(deleteBot?.deleted, 'and deleted')
 
-const kinds: Array<'SNAPSHOT' | 'FORMING' | 'CLOSED' | 'CORRECTED' | 'GAP' | 'NOT_COLLECTED'> = []
+const kinds: CandleEventKind[] = []
 for await (const { candles } of follow(FollowDocument, { symbol: 'BTC-USDT' })) {
   check(candles.kind === 'GAP' || candles.candle?.close, 'an event has a candle')
   kinds.push(candles.kind)
