@@ -13,7 +13,7 @@ from repos.feed import receiver
 from repos.feed.hub import Feed
 from repos.feed.news import GapNews, Tape
 from repos.operations import DatabaseOperations
-from tests.builders import A_COLLECTOR, BTC_1M, MINUTE, NOON, a_candle, a_record, a_report
+from tests.builders import BTC_1M, MINUTE, NOON, a_candle, a_record
 from tests.test_feed import following, take
 
 pytestmark = pytest.mark.anyio
@@ -86,7 +86,6 @@ async def test_a_gap_that_changed_meanwhile_is_left_to_who_changed_it(db):
 
 async def test_a_gap_is_told_in_whole_candles_to_all_series_of_its_symbol(db, feed):
     five = Series("okx", "BTC-USDT", Timeframe("5m"))
-    feed.collectors.keep(A_COLLECTOR, a_report(BTC_1M, five))
 
     async with following(feed) as minutes, aclosing(feed.candles(five, None, 0)) as fives:
         await leave_open(db, a_gap(symbol="ETH-USDT"))
