@@ -21,6 +21,7 @@ async def main() -> None:
             page = await browser.new_page(viewport=WIDE)
             await page.goto(empty.url)
             await expect(page.locator("#bots")).to_contain_text("No bots")
+            await expect(page.locator("#chart-message")).to_contain_text("Nothing is stored")
             await taken(page, "empty")
         async with a_demo() as demo:
             await settled(await dashboard(browser, demo.url, "light", WIDE))
