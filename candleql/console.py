@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from candleql.settings import Settings, read_settings
+from repos.address import tell_misspelt
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -29,6 +30,7 @@ def begin(*, quiet: bool = False) -> Settings:
 
     settings = read_settings()
     configure_logs(settings.log_level, settings.log_format, quiet=("repos",) if quiet else ())
+    tell_misspelt([name.upper() for name in Settings.model_fields], log)
     return settings
 
 

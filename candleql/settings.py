@@ -1,12 +1,10 @@
 """The settings: read once, from the environment and a .env file, and passed on as plain values."""
 
 from datetime import timedelta
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import msgspec
-from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -18,10 +16,6 @@ from repos.domain import InvalidValue
 
 if TYPE_CHECKING:
     from gql.trusted import TrustedDocuments
-
-
-_NEAR = 0.85
-"""How alike two names are of which one is taken for a misspelling of the other: DATABASE_URL_TEST is not."""
 
 
 class Settings(BaseSettings):
@@ -168,11 +162,3 @@ def read_settings() -> Settings:
         name = "_".join(str(part) for part in first["loc"]).upper()
         problem = first["msg"].removeprefix("Value error, ")  # pydantic's word for what a validator here says
         raise UserError(f"{name}: {problem}" if name else problem) from error
-
-
-def misspelt() -> list[tuple[str, str]]:
-    """Names in the .env file that are nearly those of settings, each with the nearest one. Others may stand there."""
-    known = [name.upper() for name in Settings.model_fields]
-    given = [name for name in dotenv_values(ENV_FILE, encoding=ENV_ENCODING) if name.upper() not in known]
-    nearest = {name: get_close_matches(name.upper(), known, 1, cutoff=_NEAR) for name in given}
-    return [(name, near[0]) for name, near in nearest.items() if near]

@@ -3,10 +3,12 @@
 import getpass
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
+import structlog
 from dotenv import dotenv_values
 
 from repos.domain import InvalidValue
@@ -19,6 +21,11 @@ ENV_ENCODING = "utf-8-sig"  # some editors begin a file with a mark
 POOL_SIZE, MOST_CONNECTIONS = 10, 1_000
 
 _VARIABLES = ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB")
+
+READ_HERE = ("DATABASE_URL", "DATABASE_LISTEN_URL", "DATABASE_POOL_SIZE", "DEBUG", *_VARIABLES)
+"""What a Python program is told by the environment."""
+_NEAR = 0.85
+"""How alike two names are of which one is taken for a misspelling of the other: DATABASE_URL_TEST is not."""
 
 _PORT_DIGITS, _LAST_PORT = 5, 65_535
 _ESCAPED = "@ : / ? # are written %40 %3A %2F %3F %23"
@@ -39,6 +46,19 @@ def environment() -> dict[str, str]:
         raise InvalidValue(ENV_FILE, f"not UTF-8: {error.reason} at byte {error.start}") from error
     merged = {name.upper(): value for name, value in file.items() if value is not None}
     return merged | {name.upper(): value for name, value in os.environ.items()}
+
+
+def tell_misspelt(known: Collection[str], log: structlog.typing.FilteringBoundLogger) -> None:
+    """Warn of names in ENV_FILE, which environment() could read, that are nearly `known` ones, those of settings."""
+    for name, nearest in _misspelt(known):
+        log.warning("A name in .env is not known; is it misspelt?", name=name, nearest=nearest)
+
+
+def _misspelt(known: Collection[str]) -> list[tuple[str, str]]:
+    """Each with the nearest one that is known. Others may stand there, of other programs."""
+    given = [name for name in dotenv_values(ENV_FILE, encoding=ENV_ENCODING) if name.upper() not in known]
+    nearest = {name: get_close_matches(name.upper(), known, 1, cutoff=_NEAR) for name in given}
+    return [(name, near[0]) for name, near in nearest.items() if near]
 
 
 def database_url(environ: Mapping[str, str]) -> str | None:

@@ -126,6 +126,16 @@ def of_type(name: str, value: object, kind: type) -> None:
         raise InvalidValue(name, f"{shown(value)} is not {what}")
 
 
+def positive(name: str, value: object) -> None:
+    """Refuse what is no finite number above zero.
+
+    Raises:
+        InvalidValue: It is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value <= 0:
+        raise InvalidValue(name, f"{shown(value)} is not a number above zero")
+
+
 AHEAD = timedelta(minutes=1)
 """How far ahead of the clock an instant may be that only the past can have."""
 
@@ -443,6 +453,9 @@ class Trade(Row):
 
     def __post_init__(self) -> None:
         put = object.__setattr__
+        if type(self.exchange) is not str or type(self.symbol) is not str:  # nearly never: this runs with each trade
+            of_type("exchange", self.exchange, str)
+            of_type("symbol", self.symbol, str)
         of_type("trade_id", self.trade_id, int)
         put(self, "timestamp", instant("timestamp", self.timestamp))
         for name in ("price", "size"):
@@ -546,6 +559,14 @@ class Instrument:
     lot_size: Decimal
     contract_value: Decimal | None
     state: str
+
+    def __post_init__(self) -> None:
+        for name in ("exchange", "symbol", "state"):
+            of_type(name, getattr(self, name), str)
+        for name in ("tick_size", "lot_size"):
+            of_type(name, getattr(self, name), Decimal)
+        if self.contract_value is not None:
+            of_type("contract_value", self.contract_value, Decimal)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,56 +2,35 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from weakref import WeakSet
 
-import asyncpg
 import sqlalchemy as sa
-from sqlalchemy.exc import InvalidatePoolError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from repos.address import database_url, driver_url, environment, place_of, pool_size, wants_sql_logged
+from repos.address import READ_HERE, database_url, environment, pool_size, tell_misspelt, wants_sql_logged
 from repos.base import DRIVER_ERRORS
 from repos.bots import BotRepository
 from repos.clients import ClientRepository
-from repos.connecting import connect
-from repos.domain import InvalidValue, Stats, shown
-from repos.embedded.server import EmbeddedPostgres, default_data_dir
+from repos.connections import Connections
+from repos.domain import InvalidValue, Stats, of_type, positive, shown
+from repos.embedded.server import EmbeddedPostgres, default_data_dir, folder_at
 from repos.epoch import EpochRepository
-from repos.errors import DatabaseOperationError, DatabaseUnavailable
+from repos.errors import DatabaseOperationError
 from repos.events import DatabaseHealth
 from repos.feed.bus import Bus
 from repos.gaps import GapRepository
-from repos.hot import SQL_LOG
 from repos.instruments import InstrumentRepository
-from repos.json_text import read_json
 from repos.keys import KeyRepository
 from repos.libpq import unkept
 from repos.loggers import Logger, Logs, is_logger
 from repos.market_data import MarketDataRepository
-from repos.migrations.upgrade import is_pooled, migrate
 from repos.raw_trades import RawTradeRepository
 from repos.stats import StatsReader
 from repos.tape import TapeRepository
 from repos.wire import WireConnections
 
 _CHECK_SECONDS = 5.0
-_CLOSE_SECONDS = 0.5
-_STATEMENTS = 100  # kept prepared on a connection
-_ANSWER_SECONDS = 60.0
-"""A statement that has no answer by then counts as failed: the server may be gone without a word."""
-
-
-class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
-    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
-        """End it in a moment. The driver would wait for a server that is frozen or out of reach."""
-        with suppress(TimeoutError):
-            await super().close(timeout=_CLOSE_SECONDS)
 
 
 class DatabaseOperations:
@@ -86,24 +65,31 @@ class DatabaseOperations:
         taken as they are.
 
         Raises:
-            InvalidValue: The URL is not PostgreSQL's.
+            InvalidValue: A URL is not PostgreSQL's, or an argument is of another type or out of bounds.
         """
-        self._database = driver_url(database) if isinstance(database, str) else database
-        self._listen_url = None if listen_url is None else driver_url(listen_url, "DATABASE_LISTEN_URL")
+        if not isinstance(database, str | EmbeddedPostgres):
+            raise InvalidValue("database", f"{shown(database)} is neither a URL nor an EmbeddedPostgres")
+        for name, text in (("listen_url", listen_url), ("work", work)):
+            if text is not None:
+                of_type(name, text, str)
+        _check_logger(logger)
+        for name, flag in (("log_sql", log_sql), ("migrating", migrating)):
+            of_type(name, flag, bool)
+        of_type("pool_size", pool_size, int)
+        of_type("max_overflow", max_overflow, int)
+        for name, amount in (("pool_size", pool_size), ("pool_timeout", pool_timeout), ("pool_recycle", pool_recycle)):
+            positive(name, amount)
+        if read_timeout is not None:
+            positive("read_timeout", read_timeout)
         self._logs = Logs(logger, log_sql)
-        self._log = self._logs.bound
+        self.log = self._logs.bound
+        self._connections = Connections(
+            database, listen_url, self._logs, read_timeout=read_timeout, work=work, migrating=migrating
+        )
         if isinstance(database, str) and (missed := unkept(database)):
-            self._log.warning(missed)
-        self._work = work
-        self._preparing = asyncio.Lock()
-        self._migrating = migrating
-        self._prepared = False
-        self._pooled = False
-        self._closed = False
-        self._connections: WeakSet[asyncpg.Connection] = WeakSet()
-        self.engine = self._engine(
-            self._connect,
-            connect_args={"prepared_statement_name_func": lambda: "" if self._pooled else None},
+            self.log.warning(missed)
+        self.engine = self._connections.engine(
+            self._connections.pooled,
             pool_size=pool_size,
             max_overflow=max_overflow,
             pool_timeout=pool_timeout,
@@ -112,35 +98,21 @@ class DatabaseOperations:
             pool_use_lifo=True,
         )
         # A standby can't send news, and where LISTEN has a URL of its own, the other one may lead there.
-        self._sender = self._engine(self._connect_sender, pool_size=1, max_overflow=0) if listen_url else self.engine
-        self.bus = Bus(self._sender, self.listen_connection)
-        self._read_timeout = read_timeout
-        self._wire = WireConnections(self._connect_reader, pool_size, pool_timeout, self._logs.statement)
-        self.epoch = EpochRepository(self.engine, self.bus, self._log)
-        self.market_data = MarketDataRepository(self.engine, self.bus, self._log, self._wire, self.epoch)
-        self.tape = TapeRepository(self.engine, self.bus, self._log)
-        self.gaps = GapRepository(self.engine, self.bus, self._log)
-        self.raw_trades = RawTradeRepository(self.engine, self.bus, self._log, self.tape)
-        self.bots = BotRepository(self.engine, self.bus, self._log, self._wire)
-        self.instruments = InstrumentRepository(self.engine, self.bus, self._log)
-        self.keys = KeyRepository(self.engine, self.bus, self._log)
-        self.clients = ClientRepository(self.engine, self.bus, self._log)
-        self.stats = StatsReader(self.engine, self.bus, self._log)
-
-    def _engine(self, connect: Callable[[], Awaitable[asyncpg.Connection]], **options: Any) -> AsyncEngine:
-        # READ COMMITTED is said with each transaction: a role may have another default, under which parallel upserts
-        # fail (40001).
-        engine = create_async_engine(
-            "postgresql+asyncpg://",
-            async_creator=connect,
-            isolation_level="READ COMMITTED",
-            json_deserializer=read_json,
-            execution_options={SQL_LOG: self._logs.statement},
-            **options,
-        )
-        sa.event.listen(engine.sync_engine, "checkout", _refuse_closed)
-        sa.event.listen(engine.sync_engine, "before_cursor_execute", self._logs.executed)
-        return engine
+        self._sender = self.engine
+        if listen_url is not None:
+            self._sender = self._connections.engine(self._connections.sender, pool_size=1, max_overflow=0)
+        self.bus = Bus(self._sender, self._connections.listen)
+        self._wire = WireConnections(self._connections.reader, pool_size, pool_timeout, self._logs.statement)
+        self.epoch = EpochRepository(self.engine, self.bus, self.log)
+        self.market_data = MarketDataRepository(self.engine, self.bus, self.log, self._wire, self.epoch)
+        self.tape = TapeRepository(self.engine, self.bus, self.log)
+        self.gaps = GapRepository(self.engine, self.bus, self.log)
+        self.raw_trades = RawTradeRepository(self.engine, self.bus, self.log, self.tape)
+        self.bots = BotRepository(self.engine, self.bus, self.log, self._wire)
+        self.instruments = InstrumentRepository(self.engine, self.bus, self.log)
+        self.keys = KeyRepository(self.engine, self.bus, self.log)
+        self.clients = ClientRepository(self.engine, self.bus, self.log)
+        self.stats = StatsReader(self.engine, self.bus, self.log)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -153,18 +125,16 @@ class DatabaseOperations:
 
     @property
     def is_embedded(self) -> bool:
-        return isinstance(self._database, EmbeddedPostgres)
+        return isinstance(self._connections.database, EmbeddedPostgres)
 
     @property
     def place(self) -> dict[str, str]:
         """Where the database is: the data folder of an embedded one, else host, port, database and user."""
-        if isinstance(self._database, EmbeddedPostgres):
-            return {"data_dir": str(self._database.data_dir)}
-        return place_of(self._database)
+        return self._connections.place
 
     @property
     def closed(self) -> bool:
-        return self._closed
+        return self._connections.closed
 
     async def open(self) -> None:
         """Have the database up and migrated now, rather than with the first call.
@@ -173,21 +143,18 @@ class DatabaseOperations:
             DatabaseUnavailable: It can't be reached or started.
             DatabaseOperationError: It can't be migrated.
         """
-        await self._ready()
+        await self._connections.ready()
         await self.epoch.known()
 
     async def close(self) -> None:
         """Close the connections, and stop the embedded server if this process owns it; again is fine."""
-        self._closed = True
+        self._connections.terminate()
         try:
-            # One after the other they would wait long for a server that is frozen or out of reach.
-            for connection in list(self._connections):
-                connection.terminate()
             await self.engine.dispose()
             await self._sender.dispose()
         finally:
-            if isinstance(self._database, EmbeddedPostgres):
-                await self._database.stop()
+            if isinstance(self._connections.database, EmbeddedPostgres):
+                await self._connections.database.stop()
 
     def log_to(self, logger: Logger | None, *, log_sql: bool) -> None:
         """From now on tell `logger`, unless it is None, what is done, and all SQL if `log_sql`."""
@@ -202,13 +169,13 @@ class DatabaseOperations:
         latency = None
         try:
             # Outside the timeout: the first start takes its time.
-            await self._ready()
+            await self._connections.ready()
             begun = time.perf_counter()
             async with asyncio.timeout(_CHECK_SECONDS), self.engine.connect() as connection:
                 await connection.execute(sa.select(1))
             latency = (time.perf_counter() - begun) * 1000
         except (DatabaseOperationError, *DRIVER_ERRORS) as error:
-            self._log.warning("The database does not answer", reason=str(error) or type(error).__name__)
+            self.log.warning("The database does not answer", reason=str(error) or type(error).__name__)
         pool: Any = self.engine.pool
         return DatabaseHealth(latency is not None, latency, pool.size(), pool.checkedout())
 
@@ -222,63 +189,6 @@ class DatabaseOperations:
         except DatabaseOperationError:
             return self.stats.last()
 
-    async def listen_connection(self) -> asyncpg.Connection:
-        """A connection outside the pool, for LISTEN; the caller closes it.
-
-        Raises:
-            OSError, asyncpg.PostgresError, DatabaseOperationError: It could not be made.
-        """
-        url = await self._ready()
-        return await connect(self._listen_url or url, work=self._work)
-
-    async def _connect(self) -> asyncpg.Connection:
-        connection = await self._opened(statement_cache_size=0 if self._pooled else _STATEMENTS)
-        # As the server prints them: the driver's own Decimals of whole numbers can be 5E+4.
-        await connection.set_type_codec("numeric", schema="pg_catalog", encoder=str, decoder=Decimal)
-        return connection
-
-    async def _connect_sender(self) -> asyncpg.Connection:
-        return await self._opened(self._listen_url)
-
-    async def _connect_reader(self) -> asyncpg.Connection:
-        connection = await self._connect()
-        # Not as a startup parameter: pgbouncer refuses those that it does not know. Nor behind a pooler: others would
-        # inherit it with the server's connection. The wait for rows is bounded here as well.
-        if self._read_timeout is not None and not self._pooled:
-            await connection.execute(f"SET statement_timeout = {int(self._read_timeout * 1000)}")
-        return connection
-
-    async def _opened(self, url: str | None = None, **options: Any) -> asyncpg.Connection:
-        database = await self._ready()
-        connection = await connect(
-            url or database,
-            work=self._work,
-            command_timeout=_ANSWER_SECONDS,
-            connection_class=_Connection,
-            **options,
-        )
-        self._connections.add(connection)
-        return connection
-
-    async def _ready(self) -> str:
-        """The URL of the database, which is up and migrated."""
-        async with self._preparing:
-            if self._closed:
-                raise DatabaseUnavailable("these database operations were closed; get new ones")
-            url = self._database if isinstance(self._database, str) else await self._database.start()
-            if not self._prepared:
-                if self._migrating:
-                    await migrate(url)
-                self._pooled = await is_pooled(url)
-                self._prepared = True
-            return url
-
-
-def _refuse_closed(connection: Any, *_: object) -> None:
-    # The driver knows of a server that went away, at no cost; a ping before each use would be one more round trip.
-    if connection.driver_connection.is_closed():
-        raise InvalidatePoolError
-
 
 _operations: dict[str, DatabaseOperations] = {}
 
@@ -291,7 +201,7 @@ def get_database_operations(
 
     Without either the environment says, and a file .env in the current folder, as for the command line: DATABASE_URL or
     POSTGRES_* (and DATABASE_LISTEN_URL); else it is the embedded database of the default data folder. DEBUG=true there
-    logs all SQL, and DATABASE_POOL_SIZE counts.
+    logs all SQL, and DATABASE_POOL_SIZE counts. A name in .env that is nearly one of these is told in the log.
 
     A logger, which may also stand first, is told from then on what is done through the object.
 
@@ -303,23 +213,27 @@ def get_database_operations(
         if logger is not None or not is_logger(url):
             raise InvalidValue("url", f"{shown(url)} is not a string such as postgresql://user@host:5432/database")
         url, logger = None, url
-    if logger is not None and not is_logger(logger):
-        raise InvalidValue("logger", f"{shown(logger)} is no logger of logging or structlog")
-    if data_dir is not None and not isinstance(data_dir, str | Path):
-        raise InvalidValue("data_dir", f"{shown(data_dir)} is not the path of a folder")
+    _check_logger(logger)
     if url is not None and data_dir is not None:
         raise InvalidValue("data_dir", "a URL was given too, and there is one database: leave one of them out")
     environ = environment()
     named = url is not None or data_dir is not None
     chosen = url if named else database_url(environ)
-    folder = Path(data_dir or default_data_dir(environ)).expanduser().resolve()
+    folder = folder_at("data_dir", default_data_dir(environ) if data_dir is None else data_dir)
     place = chosen or str(folder)
     operations = _operations.get(place)
     if operations is None or operations.closed:
         operations = _operations[place] = DatabaseOperations(
             chosen or EmbeddedPostgres(folder),
             listen_url=environ.get("DATABASE_LISTEN_URL") or None if chosen and not named else None,
+            logger=logger,
             pool_size=pool_size(environ),
         )
+        tell_misspelt(READ_HERE, operations.log)
     operations.log_to(logger, log_sql=wants_sql_logged(environ))
     return operations
+
+
+def _check_logger(logger: Logger | None) -> None:
+    if logger is not None and not is_logger(logger):
+        raise InvalidValue("logger", f"{shown(logger)} is no logger of logging or structlog")

@@ -443,3 +443,15 @@ def test_the_password_of_a_wrong_rate_limit_storage_is_not_told(in_process):
     code, told = in_process(*words, RATE_LIMIT_STORAGE="radis://:secret@host")
 
     assert (code, told) == (2, "candleql: RATE_LIMIT_STORAGE: it must begin with memory:// or redis://\n")
+
+
+def test_a_misspelt_name_in_a_env_file_is_told_with_the_nearest_right_one(in_process, folder):
+    (folder / ".env").write_text("LOG_LEVLE=debug\nDATABASE_ULR=x\nDATABASE_URL_TEST=x\nAWS_REGION=x\n")
+
+    _, told = in_process("replay", "none.zip", LOG_FORMAT="json")
+
+    warnings = [json.loads(line) for line in told.splitlines()[:-1]]
+    assert [(each["event"], each["name"], each["nearest"]) for each in warnings] == [
+        ("A name in .env is not known; is it misspelt?", "LOG_LEVLE", "LOG_LEVEL"),
+        ("A name in .env is not known; is it misspelt?", "DATABASE_ULR", "DATABASE_URL"),
+    ]

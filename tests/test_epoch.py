@@ -250,7 +250,7 @@ async def test_a_writer_goes_on_in_a_database_that_lacks_what_it_made(db, databa
 
 
 async def test_a_role_that_may_not_ask_for_the_cluster_has_an_epoch_too(other, server_url):
-    url = other._database
+    url = other._connections.database
     whole = await other.epoch.known()
     role = f"{url.rsplit('/')[-1].partition('?')[0]}_plain"
     await run(

@@ -266,8 +266,8 @@ async def test_health_tells_latency_and_pool(db: DatabaseOperations) -> None:
 async def test_listening_has_a_connection_of_its_own(database_url: str, db: DatabaseOperations) -> None:
     listen_url = sa.make_url(database_url).update_query_dict({"application_name": "direct"})
     async with DatabaseOperations(database_url, listen_url=listen_url.render_as_string(hide_password=False)) as other:
-        direct = await other.listen_connection()
-        pooled = await db.listen_connection()
+        direct = await other._connections.listen()
+        pooled = await db._connections.listen()
 
     assert await direct.fetchval("SHOW application_name") == "direct"
     assert await pooled.fetchval("SELECT 1") == 1

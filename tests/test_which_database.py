@@ -1,12 +1,13 @@
 """Which database is meant: by one rule, for the command line and for Python."""
 
+import logging
 from pathlib import Path
 
 import pytest
 
 from candleql.database import database
 from candleql.errors import UserError
-from candleql.settings import misspelt, read_settings
+from candleql.settings import Settings, read_settings
 from repos import operations
 from repos.address import environment
 from repos.domain import InvalidValue
@@ -33,8 +34,8 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def place(db: DatabaseOperations) -> tuple[object, ...]:
-    found = db._database
-    return found.data_dir if isinstance(found, EmbeddedPostgres) else found, db._listen_url, db._logs._log_sql
+    found, listen_url = db._connections.database, db._connections.listen_url
+    return found.data_dir if isinstance(found, EmbeddedPostgres) else found, listen_url, db._logs._log_sql
 
 
 async def test_what_python_stores_is_in_the_database_that_a_env_file_names(elsewhere: Path, server_url: str) -> None:
@@ -125,10 +126,34 @@ def test_the_size_of_the_pool_is_one_for_both(elsewhere: Path, monkeypatch: pyte
         get_database_operations("postgresql://a@b/d")
 
 
-def test_a_misspelt_name_in_a_env_file_is_told_with_the_nearest_right_one(elsewhere: Path) -> None:
-    (elsewhere / ".env").write_text("DATABASE_ULR=x\nPOSTGRES_PASS=x\nDATABASE_URL_TEST=x\nAWS_REGION=x\nDEBUG=true\n")
+MISSPELT = "DATABASE_ULR=x\nPOSTGRES_PASS=x\nDATABASE_URL_TEST=x\nAWS_REGION=x\nDEBUG=true\nLOG_LEVLE=info\n"
+"""The last of them is none that Python is told by."""
+OF_DATABASES = [
+    "A name in .env is not known; is it misspelt? name=DATABASE_ULR nearest=DATABASE_URL",
+    "A name in .env is not known; is it misspelt? name=POSTGRES_PASS nearest=POSTGRES_PASSWORD",
+]
 
-    assert misspelt() == [("DATABASE_ULR", "DATABASE_URL"), ("POSTGRES_PASS", "POSTGRES_PASSWORD")]
+
+def test_a_misspelt_name_in_a_env_file_is_told_once_to_the_logger_of_a_python_program(
+    elsewhere: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (elsewhere / ".env").write_text(MISSPELT)
+    logger = logging.getLogger("a program")
+
+    for _ in range(2):
+        get_database_operations(logger)
+
+    assert [(record.name, record.getMessage()) for record in caplog.records] == [
+        ("a program", told) for told in OF_DATABASES
+    ]
+
+
+def test_no_right_name_is_taken_for_a_misspelt_one_by_python(elsewhere: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (elsewhere / ".env").write_text("".join(f"{name.upper()}=\n" for name in Settings.model_fields))
+
+    get_database_operations(logging.getLogger("a program"))
+
+    assert not caplog.records
 
 
 async def test_python_works_on_a_data_folder_of_its_own() -> None:

@@ -1,11 +1,24 @@
 """Wrong values of settings and of arguments: each is named, and no secret is told."""
 
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from inspect import signature
+from logging import Logger, getLogger
+from typing import Any
+
 import pytest
 
 from candleql.errors import UserError
 from candleql.settings import Settings, read_settings
 from collector.okx.collector import OKXCollector
-from repos.domain import DataType, InvalidValue
+from collector.okx.pace import Pace
+from collector.okx.rest import OKXRest
+from repos import operations
+from repos.domain import Candle, DataType, Gap, Instrument, InvalidValue, MarketDataPoint, Series, Side, Trade
+from repos.embedded.server import EmbeddedPostgres
+from repos.feed.hub import Feed
+from repos.operations import DatabaseOperations, get_database_operations
 
 NUMBERS = [name for name, field in Settings.model_fields.items() if field.annotation in (int, float)]
 
@@ -13,6 +26,7 @@ NUMBERS = [name for name, field in Settings.model_fields.items() if field.annota
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(operations, "_operations", {})
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -50,3 +64,67 @@ def test_seconds_that_no_clock_counts_are_told_by_name(monkeypatch, name, value)
 def test_a_collector_names_the_argument_that_is_wrong(changes, error, told):
     with pytest.raises(error, match=f"^{told}"):
         OKXCollector(**{"symbols": ["BTC-USDT"]} | changes)
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ONE = Decimal(1)
+OF_OKX = {"exchange": "okx", "symbol": "BTC-USDT"}
+MADE: list[tuple[Callable[..., Any], dict[str, Any]]] = [
+    (
+        Candle,
+        OF_OKX
+        | {"timeframe": "1m", "trade_count": 1, "start_time": NOW, "end_time": NOW + timedelta(minutes=1)}
+        | dict.fromkeys(("open", "high", "low", "close", "volume"), ONE),
+    ),
+    (Trade, OF_OKX | {"trade_id": 1, "timestamp": NOW, "price": ONE, "size": ONE, "side": Side.BUY}),
+    (Gap, OF_OKX | {"first_missing_id": 1, "last_missing_id": 2, "after": NOW, "before": NOW}),
+    (MarketDataPoint, OF_OKX | {"timestamp": NOW, "data_type": DataType.TRADE, "data": {}}),
+    (Instrument, OF_OKX | {"tick_size": ONE, "lot_size": ONE, "contract_value": ONE, "state": "live"}),
+    (Series.of, OF_OKX | {"timeframe": "1m"}),
+    (DatabaseOperations, {"database": "postgresql://a@b/c"}),
+    (EmbeddedPostgres, {"data_dir": "data"}),
+    (OKXRest, {"base_url": "http://127.0.0.1", "pace": Pace()}),
+    (Feed, {"db": DatabaseOperations("postgresql://a@b/c")}),
+    (get_database_operations, {}),
+]
+RIGHT = {"logger": Logger, "url": Logger, "data": dict}
+"""Of the wrong values below those that are right somewhere."""
+EVERY = [(make, valid, name) for make, valid in MADE for name in signature(make).parameters]
+
+
+@pytest.mark.parametrize(("make", "valid"), MADE)
+def test_right_arguments_are_taken(make, valid):
+    make(**valid)
+
+
+@pytest.mark.parametrize(
+    ("make", "valid", "name"), EVERY, ids=[f"{make.__qualname__}-{name}" for make, _, name in EVERY]
+)
+@pytest.mark.parametrize("wrong", [object(), b"abc", {1: 2}, getLogger("x")], ids=["object", "bytes", "dict", "logger"])
+def test_an_argument_of_another_type_is_named(make, valid, name, wrong):
+    if isinstance(wrong, RIGHT.get(name, ())):
+        return
+
+    with pytest.raises((InvalidValue, TypeError), match=rf"^{name}(\[\d+\])?: "):
+        make(**valid | {name: wrong})
+
+
+@pytest.mark.parametrize(
+    ("make", "valid", "changes"),
+    [
+        (DatabaseOperations, {"database": "postgresql://a@b/c"}, {"pool_size": 0}),
+        (DatabaseOperations, {"database": "postgresql://a@b/c"}, {"pool_size": True}),
+        (DatabaseOperations, {"database": "postgresql://a@b/c"}, {"read_timeout": float("nan")}),
+        (DatabaseOperations, {}, {"database": 5432}),
+        (EmbeddedPostgres, {}, {"data_dir": ""}),
+        (EmbeddedPostgres, {}, {"data_dir": "a\0b"}),
+        (EmbeddedPostgres, {}, {"data_dir": "~nobody-of-that-name/x"}),
+        (EmbeddedPostgres, {"data_dir": "data"}, {"options": "-d"}),
+        (get_database_operations, {}, {"data_dir": "~nobody-of-that-name/x"}),
+    ],
+)
+def test_an_argument_out_of_bounds_is_named(make, valid, changes):
+    [name] = changes
+
+    with pytest.raises(InvalidValue, match=f"^{name}: "):
+        make(**valid | changes)

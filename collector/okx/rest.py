@@ -15,7 +15,19 @@ from collector.okx.bars import BARS, bar_of
 from collector.okx.pace import Limit, Pace
 from collector.okx.protocol import CANDLE_FIELDS, EXCHANGE, read_trade
 from repos.decode import milliseconds
-from repos.domain import EPOCH, EXACT, Candle, Instrument, InvalidValue, Origin, Timeframe, TradeRecord, exact, label
+from repos.domain import (
+    EPOCH,
+    EXACT,
+    Candle,
+    Instrument,
+    InvalidValue,
+    Origin,
+    Timeframe,
+    TradeRecord,
+    exact,
+    label,
+    of_type,
+)
 from repos.proxies import is_loopback, proxy_for
 
 CANDLES, HISTORY_CANDLES = "market/candles", "market/history-candles"
@@ -70,12 +82,14 @@ class OKXRest:
         pace: The process's rate windows.
 
     Raises:
-        InvalidValue: The environment names a proxy that can't be used.
+        InvalidValue: An argument is of another type, or the environment names a proxy that can't be used.
         OKXError: Each method may: OKX refused the request.
         OKXUnavailable: Likewise: it still failed at the last attempt.
     """
 
     def __init__(self, base_url: str, *, pace: Pace) -> None:
+        of_type("base_url", base_url, str)
+        of_type("pace", pace, Pace)
         self._pace = pace
         self._client = httpx2.AsyncClient(
             base_url=f"{base_url.rstrip('/')}/api/v5/",

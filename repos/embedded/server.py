@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import structlog
 
+from repos.domain import InvalidValue, of_type, shown
 from repos.embedded import postmaster
 from repos.embedded.account import NAME, Account, server_account
 from repos.embedded.binaries import MAJOR, binaries
@@ -47,6 +48,20 @@ def default_data_dir(environ: Mapping[str, str]) -> Path:
     return (home if home.is_absolute() else Path.home() / ".local/share") / NAME
 
 
+def folder_at(name: str, path: str | Path) -> Path:
+    """The folder at `path`, absolute, with ~ spelt out.
+
+    Raises:
+        InvalidValue: It is no path, or begins with the ~ of a user that there is not. It carries `name`.
+    """
+    if not isinstance(path, str | Path) or not str(path):
+        raise InvalidValue(name, f"{shown(path)} is not the path of a folder")
+    try:
+        return Path(path).expanduser().resolve()
+    except (ValueError, RuntimeError, OSError) as error:  # a NUL; a ~ without a home; a link to itself
+        raise InvalidValue(name, f"{shown(str(path))} is not the path of a folder: {error}") from error
+
+
 class EmbeddedPostgres:
     """A handle on the server of one data folder.
 
@@ -54,9 +69,17 @@ class EmbeddedPostgres:
     adopts the one that a killed owner left, and stops it. The others attach, and never stop it.
     """
 
-    def __init__(self, data_dir: Path, options: Sequence[str] = ()) -> None:
-        """`options` go to the server's command line."""
-        self.data_dir = data_dir.expanduser().resolve()
+    def __init__(self, data_dir: str | Path, options: Sequence[str] = ()) -> None:
+        """`options` go to the server's command line.
+
+        Raises:
+            InvalidValue: data_dir is no path, or options no list of strings.
+        """
+        self.data_dir = folder_at("data_dir", data_dir)
+        if isinstance(options, str) or not isinstance(options, Sequence):
+            raise InvalidValue("options", f"{shown(options)} is no list of strings")
+        for option in options:
+            of_type("options", option, str)
         self._options = options
         self._data = self.data_dir / f"postgresql-{MAJOR}"
         self._log = self.data_dir / "postgresql.log"

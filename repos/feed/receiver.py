@@ -12,7 +12,7 @@ import stamina
 import structlog
 
 from repos.base import DRIVER_ERRORS
-from repos.domain import Candle, Series
+from repos.domain import Candle, InvalidValue, Series, of_type, shown
 from repos.errors import DatabaseOperationError, DatabaseUnavailable
 from repos.events import CollectorReport
 from repos.feed.collectors import Collectors
@@ -47,7 +47,15 @@ class Receiver:
         bot_heartbeat_timeout: timedelta = timedelta(seconds=60),
         hot_candles: int = HOT_CANDLES,
     ) -> None:
-        """`hot_candles` is how many of the newest candles of a series that is asked for are kept in memory."""
+        """`hot_candles` is how many of the newest candles of a series that is asked for are kept in memory.
+
+        Raises:
+            InvalidValue: An argument is of another type.
+        """
+        if not hasattr(db, "market_data"):
+            raise InvalidValue("db", f"{shown(db)} is no DatabaseOperations")
+        of_type("bot_heartbeat_timeout", bot_heartbeat_timeout, timedelta)
+        of_type("hot_candles", hot_candles, int)
         self._db = db
         self._inbox: asyncio.Queue[tuple[str | None, News]] = asyncio.Queue()
         """News, each with the epoch in which it was heard; None before one is known."""
