@@ -1,9 +1,17 @@
 // Everything that the dashboard asks of the server, with types made from schema.graphql.
 import { graphql } from '../gql'
-import type { AllBotsQuery, CandleEventsSubscription, HealthEventsSubscription, MarketsQuery, TradeEventsSubscription } from '../gql/graphql'
+import type {
+  AllBotsQuery,
+  CandleEventsSubscription,
+  HealthEventsSubscription,
+  MarketsQuery,
+  TradeEventsSubscription,
+  WatchEventsSubscription,
+} from '../gql/graphql'
 
 export type Market = NonNullable<MarketsQuery['markets']>[number]
 export type CandleEvent = CandleEventsSubscription['candles']
+export type WatchEvent = WatchEventsSubscription['watchCandles']
 export type Trade = TradeEventsSubscription['trades']['trades'][number]
 export type Bot = NonNullable<AllBotsQuery['bots']>['nodes'][number]
 export type Health = HealthEventsSubscription['health']
@@ -50,7 +58,10 @@ export const CandleEvents = graphql(`
 export const WatchEvents = graphql(`
   subscription WatchEvents($series: [SeriesInput!]!) {
     watchCandles(series: $series) {
-      candle { exchange symbol startTime close }
+      kind
+      series { exchange symbol }
+      candle { startTime close }
+      gap { start end }
     }
   }
 `)

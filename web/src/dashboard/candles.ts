@@ -46,8 +46,11 @@ export class Candles {
   /** Starts, in seconds since 1970, of candles of which trades are missing. */
   readonly missing = new Set<number>()
   isLoaded = false
-  private isWhole = false // Nothing is older than the first bar.
+  private isWhole = false // Nothing is older than what is loaded.
+  private since = 0 // All that starts from here on is loaded, in seconds since 1970.
+  private begun = 0 // Times that all was loaded anew.
   private isLoading = false
+  private meanwhile: (() => void)[] = [] // Changes of what the page may hold that is being loaded.
   private stopped = false
   private stops: (() => void)[] = []
   private later: ReturnType<typeof setTimeout> | undefined
@@ -65,21 +68,26 @@ export class Candles {
     this.silence()
   }
 
-  /** Load the page before the oldest bar, if there is one. */
+  /** Load the page before what is loaded, if there is one. */
   async older(): Promise<void> {
-    const first = this.bars[0]
-    if (!first || this.isWhole || this.isLoading) return
+    if (!this.isLoaded || this.isWhole || this.isLoading) return
+    const { begun } = this
     this.isLoading = true
     try {
       // As many as there are: what is loaded is drawn anew with each page, so that there may not be many.
-      const { bars } = await this.page(instant(first.time), Math.min(this.bars.length, MOST))
-      if (this.stopped) return
+      const last = Math.min(Math.max(this.bars.length, PAGE), MOST)
+      const { bars, isWhole } = await this.page(instant(this.since), last)
+      if (this.stopped || begun !== this.begun) return
       this.bars.unshift(...bars)
+      this.reached(bars, isWhole)
+      // The page may be of before them or after; told once more they make the same of both.
+      for (const change of this.meanwhile) change()
       this.audience.loaded()
     } catch {
       // The connection tells that the server is gone; scrolling on asks again.
     } finally {
       this.isLoading = false
+      this.meanwhile = []
     }
   }
 
@@ -88,17 +96,23 @@ export class Candles {
     const around = 100 * secondsOf(this.choice.timeframe)
     const range = { start: instant(Math.max(0, time - around)), end: instant(time + around) }
     const { candles } = await ask(ExactCandles, { ...this.choice, ...range })
+    const there = new Set(this.bars.map((bar) => bar.time)) // What is not was deleted meanwhile.
     for (const candle of candles?.nodes ?? []) {
       const time = seconds(candle.startTime)
-      if (!this.exact.has(time)) this.exact.set(time, candle) // What came live is never older.
+      if (there.has(time) && !this.exact.has(time)) this.exact.set(time, candle) // What came live is never older.
     }
     if (!this.stopped) this.audience.told()
   }
 
-  private async page(end?: string, last = PAGE): Promise<{ bars: Bar[]; liveCursor: string }> {
+  /** What was loaded is all up to the page of these bars. */
+  private reached(bars: Bar[], isWhole: boolean): void {
+    this.since = bars[0]?.time ?? this.since
+    this.isWhole = isWhole
+  }
+
+  private async page(end?: string, last = PAGE): Promise<{ bars: Bar[]; isWhole: boolean; liveCursor: string }> {
     const { candleSeries } = await ask(History, { ...this.choice, end, last })
     const { time, open, high, low, close, volume, truncated, liveCursor } = candleSeries!
-    this.isWhole = !truncated
     const bars = time.map((ms, at) => ({
       time: ms / 1000,
       open: open[at]!,
@@ -107,14 +121,16 @@ export class Candles {
       close: close[at]!,
       volume: volume[at]!,
     }))
-    return { bars, liveCursor }
+    return { bars, isWhole: !truncated, liveCursor }
   }
 
   private async begin(): Promise<void> {
     try {
-      const { bars, liveCursor } = await this.page()
+      const { bars, isWhole, liveCursor } = await this.page()
       if (this.stopped) return
+      this.begun++
       this.bars.splice(0, Infinity, ...bars)
+      this.reached(bars, isWhole)
       this.exact.clear()
       this.missing.clear()
       this.isLoaded = true
@@ -189,22 +205,35 @@ export class Candles {
   }
 
   private remove(start: number, end: number): void {
+    if (this.isLoading) this.meanwhile.push(() => this.forget(start, end))
+    this.forget(start, end)
+    this.audience.loaded()
+    const last = this.bars.at(-1)
+    if (last && !this.exact.has(last.time)) void this.explain(last.time).catch(() => {})
+    if (this.bars.length < PAGE) void this.older() // With few left nobody may scroll.
+  }
+
+  private forget(start: number, end: number): void {
     const kept = this.bars.filter(({ time }) => time < start || time >= end)
     this.bars.splice(0, Infinity, ...kept)
     for (const time of this.exact.keys()) if (time >= start && time < end) this.exact.delete(time)
-    this.audience.loaded()
   }
 
   private put(bar: Bar): void {
+    if (bar.time < this.since && !this.isWhole) {
+      // It comes with its page, but perhaps not with the one that is being loaded.
+      if (this.isLoading) this.meanwhile.push(() => this.put(bar))
+      return
+    }
     const { bars } = this
     let at = bars.length
     while (at > 0 && bars[at - 1]!.time >= bar.time) at-- // From the end: nearly always the last one.
     if (bars[at]?.time === bar.time) bars[at] = bar
     else if (at === bars.length) bars.push(bar)
-    else if (at > 0 || this.isWhole) {
+    else {
       bars.splice(at, 0, bar)
       return this.audience.loaded()
-    } else return // Older than what is loaded: it comes with its page.
+    }
     this.audience.moved(bar)
   }
 }

@@ -44,6 +44,7 @@ export function show(choice: Choice): void {
       say(last || !shown.isLoaded ? '' : nothing(choice))
       chart.change()
       legend.draw()
+      drawPrice()
     },
     moved: (bar) => {
       say('')
@@ -77,8 +78,12 @@ function setDigits(found: number): void {
 }
 
 function drawPrice(): void {
-  const exact = candles?.exact.get(candles.bars.at(-1)?.time ?? 0)
-  if (!candles || !exact) return
+  if (!candles) return
+  const exact = candles.exact.get(candles.bars.at(-1)?.time ?? 0)
+  if (!exact) { // It is asked for, or there is none any more.
+    price.textContent = ''
+    return titleMarket(candles.choice.symbol)
+  }
   const text = printed(exact.close, digits)
   price.className = `price ${Number(exact.close) < Number(exact.open) ? 'down' : 'up'}`
   price.textContent = text

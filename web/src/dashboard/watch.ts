@@ -1,5 +1,5 @@
 // The watch list: every collected market with its price now, a day's line, and how much it changed in that day.
-import { History, WatchEvents, type Market } from './api'
+import { History, WatchEvents, type Market, type WatchEvent } from './api'
 import { choose, chosen, type Choice } from './choice'
 import { ask, follow } from './connection'
 import { digitsFor, printed } from './decimal'
@@ -22,6 +22,7 @@ interface Row {
   line: HTMLCanvasElement
   prices: Map<number, number> // By start, in milliseconds.
   last: string
+  deleted: { start: number; end: number }[] // While its line is loaded, which may be of before that.
   since: string | undefined // When its series began as its line was loaded; undefined before.
 }
 
@@ -53,7 +54,7 @@ function followRows(): void {
   stop = () => {}
   if (!rows.size) return
   const series = [...rows.values()].map(({ choice }) => choice)
-  stop = follow(WatchEvents, { series }, ({ watchCandles: { candle } }) => hear(candle), (refused) => {
+  stop = follow(WatchEvents, { series }, ({ watchCandles }) => hear(watchCandles), (refused) => {
     if (refused.code === 'CURSOR_EXPIRED') forgetLines()
   })
 }
@@ -79,7 +80,7 @@ function rowOf(market: Market): Row {
   const name = element('span', { class: 'name' }, market.symbol)
   const button = element('button', { type: 'button', click: pick }, name, line, price, change)
   const choice = { exchange: market.exchange, symbol: market.symbol, timeframe }
-  return { choice, button, price, change, line, prices: new Map(), last: '', since: undefined }
+  return { choice, button, price, change, line, prices: new Map(), last: '', deleted: [], since: undefined }
 }
 
 /** When the price was told that a day's change is counted from; undefined while that is not known. By the server's times. */
@@ -126,24 +127,38 @@ async function loadLines(): Promise<void> {
 
 async function loadLine(row: Row): Promise<void> {
   const since = firstTimeOf(row.choice) ?? ''
+  row.deleted = []
   const last = Math.min(POINTS, Math.ceil(DAY / secondsOf(row.choice.timeframe)) + 1)
   const { candleSeries } = await ask(History, { ...row.choice, last }).catch(() => ({ candleSeries: null }))
   if (!candleSeries) return
   row.since = since
   candleSeries.time.forEach((time, at) => {
-    if (!row.prices.has(time)) row.prices.set(time, candleSeries.close[at]!)
+    const isDeleted = row.deleted.some(({ start, end }) => time >= start && time < end)
+    if (!isDeleted && !row.prices.has(time)) row.prices.set(time, candleSeries.close[at]!)
   })
   changed.add(row)
   draw()
 }
 
-function hear(candle: { exchange: string; symbol: string; startTime: string; close: string } | null | undefined): void {
-  const row = candle && rows.get(keyOf(candle))
+function hear({ kind, series, candle, gap }: WatchEvent): void {
+  const row = rows.get(keyOf(series))
   if (!row) return
-  row.last = candle.close
-  row.prices.set(Date.parse(candle.startTime), Number(candle.close))
+  if (kind === 'DELETED' && gap) remove(row, Date.parse(gap.start), Date.parse(gap.end))
+  if (candle) {
+    row.last = candle.close
+    row.prices.set(Date.parse(candle.startTime), Number(candle.close))
+  }
   changed.add(row)
   draw()
+}
+
+/** Forget the prices of what was deleted; the newest that is left is told next, and older ones are to be loaded. */
+function remove(row: Row, start: number, end: number): void {
+  row.deleted.push({ start, end })
+  for (const time of row.prices.keys()) if (time >= start && time < end) row.prices.delete(time)
+  row.last = ''
+  row.since = undefined
+  void loadLines()
 }
 
 arrows(list, 'button')
