@@ -321,10 +321,12 @@ def copied(source: Path, target: Path) -> None:
 
 async def test_an_older_copy_of_the_data_folder_under_open_readers_is_another(folder, monkeypatch):
     server = EmbeddedPostgres(folder, FAST)
-    async with DatabaseOperations(server) as db, Feed(db) as feed, AsyncExitStack() as stack:
+    async with DatabaseOperations(server) as db:
         await write(db, range(2))
-        await server.stop()
-        await asyncio.to_thread(copied, folder / "postgresql-18", folder / "older")
+    await server.stop()
+    # While nobody starts it: a server that runs writes and removes files while they are copied.
+    await asyncio.to_thread(copied, folder / "postgresql-18", folder / "older")
+    async with DatabaseOperations(server) as db, Feed(db) as feed, AsyncExitStack() as stack:
         await write(db, range(2, 6))
         waiting = await everything(stack, feed)
         stands, tape = await position_of(db)
