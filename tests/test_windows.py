@@ -50,7 +50,7 @@ def minute(number: int, series: Series = BTC_1M, **changes) -> Candle:
 async def until_hot(feed: Feed, db: DatabaseOperations, series: Series = BTC_1M) -> None:
     """Wait until the window of the series stands where the database stands."""
     asked = AskedPage.of(series, last=1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             [page] = await feed.windows.pages([asked])
             if page is not None and page.position == (await db.market_data.page(series, last=1)).position:
