@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -10,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from repos.arguments import checked
 from repos.errors import DatabaseOperationError, DatabaseTooSlow, DatabaseUnavailable, DataRefused
 from repos.hot import hot_transaction
 
@@ -67,7 +69,15 @@ def _is_unencodable(error: BaseException) -> bool:
 
 
 class BaseRepository:
-    """A repository holds the engine, never a session: each call is one transaction, so calls can run side by side."""
+    """A repository holds the engine, never a session: each call is one transaction, so calls can run side by side.
+
+    The public methods of those that inherit it raise InvalidValue for arguments of wrong types (repos.arguments).
+    """
+
+    def __init_subclass__(cls) -> None:
+        for name, method in list(vars(cls).items()):
+            if not name.startswith("_") and iscoroutinefunction(method):
+                setattr(cls, name, checked(method))
 
     def __init__(self, engine: AsyncEngine, bus: "Bus", logger: structlog.typing.FilteringBoundLogger) -> None:
         self._engine = engine

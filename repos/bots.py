@@ -25,18 +25,8 @@ NAME_LIMIT = 128
 CONFIG_BYTES = 64 * 1024
 
 
-def _text(name: str, value: object, limit: int = 64, spaces: bool = False) -> str:
-    if not isinstance(value, str):
-        raise InvalidValue(name, f"{value!r} is not a string")
-    return label(name, value, limit=limit, spaces=spaces)
-
-
-def _title(name: str, value: object) -> str:
-    return _text(name, value, NAME_LIMIT, spaces=True)
-
-
-def _timeframe(name: str, value: object) -> str:
-    return Timeframe(_text(name, value))
+def _title(name: str, value: Any) -> str:
+    return label(name, value, limit=NAME_LIMIT, spaces=True)
 
 
 def _status(name: str, value: object) -> str:
@@ -58,11 +48,9 @@ def _config(name: str, value: object) -> dict[str, Any]:
     return value
 
 
-def _moment(name: str, value: object) -> datetime | None:
+def _moment(name: str, value: Any) -> datetime | None:
     if value is None:
         return None
-    if not isinstance(value, datetime):
-        raise InvalidValue(name, f"{value!r} is not a datetime")
     return not_ahead(name, instant(name, value))
 
 
@@ -73,12 +61,12 @@ def _balance(name: str, value: object) -> Decimal:
     return balance
 
 
-_FIELDS: dict[str, Callable[[str, object], Any]] = {
+_FIELDS: dict[str, Callable[[str, Any], Any]] = {
     "name": _title,
     "strategy_name": _title,
-    "exchange": _text,
-    "symbol": _text,
-    "timeframe": _timeframe,
+    "exchange": label,
+    "symbol": label,
+    "timeframe": lambda _, value: Timeframe(value),
     "status": _status,
     "virtual_balance": _balance,
     "config": _config,

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.typing import FilteringBoundLogger
 
 from repos import keyset
+from repos.arguments import check_of
 from repos.arrays import filled
 from repos.base import BaseRepository
 from repos.candle_queries import (
@@ -22,7 +23,7 @@ from repos.candle_queries import (
     states_statement,
     window_statement,
 )
-from repos.domain import EPOCH, Candle, Page, Series, Timeframe, check_range
+from repos.domain import EPOCH, Candle, Page, Series, Timeframe, aware, check_range
 from repos.epoch import EpochRepository
 from repos.events import Position
 from repos.feed.bus import Bus
@@ -36,6 +37,9 @@ class CandlePage(Page[Candle]):
     """`position` is where a reader of this page stands: it has seen everything written before the page was read."""
 
     position: Position
+
+
+_SERIES = check_of("series", Series)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +68,14 @@ class AskedPage:
         """after and before are start times too; the newest 500 unless asked.
 
         Raises:
-            InvalidValue: start is after end, or first or last is wrong (repos.keyset.cut).
+            InvalidValue: An argument is of another type, start is after end, or first or last is wrong
+                (repos.keyset.cut).
         """
-        check_range(start, end)
+        _SERIES.refuse(series)
         behind, ahead = (None if moment is None else (moment,) for moment in (after, before))
         times = {"start": start, "end": end, "after": after, "before": before}
-        given = {name: moment for name, moment in times.items() if moment is not None}
+        given = {name: aware(name, moment) for name, moment in times.items() if moment is not None}
+        check_range(start, end)
         return cls(series, start, end, keyset.cut(first, last, behind, ahead), given)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from repos.domain import InvalidValue
+from repos.domain import InvalidValue, of_type
 
 MOST = 10_000
 """Rows on one page."""
@@ -36,13 +36,15 @@ def cut(
     """The page that is asked for. Neither first nor last: the newest `default` rows, or those right behind `after`.
 
     Raises:
-        InvalidValue: first and last together, or one of them outside 0 to 10,000.
+        InvalidValue: first and last together, or one of them no whole number or outside 0 to 10,000.
     """
     if first is not None and last is not None:
         raise InvalidValue("last", "first and last can't be given together")
     for name, value in (("first", first), ("last", last)):
-        if value is not None and not 0 <= value <= MOST:
-            raise InvalidValue(name, f"{value} is not between 0 and {MOST}")
+        if value is not None:
+            of_type(name, value, int)
+            if not 0 <= value <= MOST:
+                raise InvalidValue(name, f"{value} is not between 0 and {MOST}")
     if first is None and last is None and after is not None:
         first = default
     backward = first is None
