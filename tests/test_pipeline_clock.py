@@ -12,7 +12,7 @@ from collector.tracker import Uncovered
 from repos.events import CandleEvent, CandleEventKind
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
-from tests.builders import NOON
+from tests.builders import NOON, a_candle
 from tests.market import BTC, Market
 from tests.trades import SECOND, a_trade, plain, records
 
@@ -47,7 +47,9 @@ async def test_a_late_trade_is_told_as_a_correction_with_a_higher_revision(
     market = Market(db)
     last = [a_trade(11, 6)] if ended_by == "a later trade" else []
     late = a_trade(11 + len(last), 4, "300")
-    async with aclosing(feed.candles(BTC, None, 0)) as events, asyncio.timeout(10):
+    await db.market_data.upsert_candle(a_candle(timeframe="5s", start_time=NOON - 60 * SECOND))
+    async with aclosing(feed.candles(BTC, None, 1)) as events, asyncio.timeout(30):
+        await anext(events)
         told = asyncio.create_task(_finals(events, 2))
         await market.add(a_trade(9, -1), a_trade(10, 1), *last)
         await market.tick(NOON + 7 * SECOND)
