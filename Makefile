@@ -9,7 +9,7 @@ GRAPHQL_CLIENTS := conformance/node_modules/.installed
 NPM := .venv-conformance/bin/python conformance/clients/npm.py
 WEB := web/node_modules/.installed
 
-.PHONY: install demo test check web web-check browser screens conformance bench bench-quick chaos attack fuzz okx-clients graphql-clients lock clean
+.PHONY: install demo test check web web-check browser screens conformance bench bench-quick chaos attack fuzz leftovers okx-clients graphql-clients lock clean
 
 install: $(RUNTIME)
 
@@ -48,6 +48,11 @@ attack: $(RUNTIME)
 FUZZ_SECONDS ?= 600
 fuzz: $(DEV)
 	$(BIN)/python -m attack.fuzz --seconds $(FUZZ_SECONDS)
+
+# What so many operations of each kind leave behind in a server's process, over each transport: nothing.
+LEFTOVERS_OF ?= 10000
+leftovers: $(DEV)
+	LEFTOVERS_OF=$(LEFTOVERS_OF) $(BIN)/pytest tests/test_leftovers.py
 
 # The dashboard and GraphiQL, from web/ into gql/static/, which is committed: a user needs no Node.
 web: $(WEB)
