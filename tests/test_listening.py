@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from bench.swarm import HANDSHAKE
+from candleql.server import bind
 from gql.door import Door
 from gql.frames import Connection
 from gql.limits import Limits
@@ -276,3 +277,10 @@ async def test_a_client_of_http_1_0_gets_a_whole_answer_as_it_is(db, feed):
 
     assert b"content-length: 14\r\n" in answer
     assert answer.endswith(b'\r\n\r\n{"alive":true}')
+
+
+async def test_answers_go_out_at_once_on_every_loop():
+    with bind("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
