@@ -41,9 +41,11 @@ async def socket(address):
 
 
 async def until_followed(feed, by):
-    """Wait until so many subscriptions follow something in this process."""
+    """Wait until so many subscriptions follow something here, and one of each series has read where it begins:
+    what is written from then on is news to it.
+    """
     async with asyncio.timeout(WAIT):
-        while feed.topics.followers != by:
+        while feed.topics.followers != by or None in [topic.position for topic in feed.topics.series().values()]:
             await asyncio.sleep(0)
 
 
