@@ -186,16 +186,8 @@ class Repair:
         before = gap.before
         count = 0
         while known.first > gap.first_missing_id:
-            try:
-                page = await self._rest.history_trades(gap.symbol, after=known.first)
-                if page:
-                    await add(page)
-            except (OKXUnavailable, DatabaseOperationError) as error:
-                log.warning("Missing trades are waited for", symbol=gap.symbol, reason=str(error))
-                await asyncio.sleep(RETRY)
-                continue
-            except OKXError as error:
-                log.error("Missing trades were refused", symbol=gap.symbol, after=known.first, reason=str(error))
+            page = await self._page(gap.symbol, add, after=known.first)
+            if page is None:
                 break
             told = [trade for trade, _ in page if gap.after - SLIP <= trade.timestamp <= gap.before + SLIP]
             is_over = all(trade.trade_id >= known.first for trade in told)
@@ -228,20 +220,34 @@ class Repair:
         """Read what happened in the gap before the ids began anew, if they did: back to what was known before it."""
         moment = gap.before
         while moment > gap.after:
-            try:
-                page = await self._rest.history_trades(gap.symbol, before=moment)
-                await add(page)
-            except (OKXUnavailable, DatabaseOperationError) as error:
-                log.warning("Missing trades are waited for", symbol=gap.symbol, reason=str(error))
-                await asyncio.sleep(RETRY)
-                continue
-            except OKXError as error:
-                log.error("Missing trades were refused", symbol=gap.symbol, before=moment, reason=str(error))
+            page = await self._page(gap.symbol, add, before=moment)
+            if page is None:
                 return
             oldest = min((trade.timestamp for trade, _ in page), default=moment)
             if oldest >= moment:
                 return
             moment = oldest
+
+    async def _page(
+        self, symbol: str, add: Add, *, after: int | None = None, before: datetime | None = None
+    ) -> list[TradeRecord] | None:
+        """The trades next before an id or a moment, which `add` has taken; None where the exchange refuses to tell.
+
+        Waits for the exchange and for the database, however long one is away.
+        """
+        while True:
+            try:
+                page = await self._rest.history_trades(symbol, after=after, before=before)
+                if page:
+                    await add(page)
+            except (OKXUnavailable, DatabaseOperationError) as error:
+                log.warning("Missing trades are waited for", symbol=symbol, reason=str(error))
+                await asyncio.sleep(RETRY)
+            except OKXError as error:
+                log.error("Missing trades were refused", symbol=symbol, after=after, before=before, reason=str(error))
+                return None
+            else:
+                return page
 
     def _touched(self, gap: Gap) -> Iterator[Uncovered]:
         """The candles that the gap touches, those that have ended."""
