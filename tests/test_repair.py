@@ -209,9 +209,10 @@ async def test_a_gap_of_which_the_exchange_keeps_no_trades_is_shown_and_not_aske
         await until(lambda: repair.open_gaps() == {BTC: 1})
         repair.report(a_gap(exchange))
         await repair.idle()
+        left = asked.times  # before what is left open is asked for again
 
     assert await db.gaps.of("okx", [BTC]) == [gap]
-    assert asked.times == 999
+    assert left == 999
 
 
 async def test_what_a_page_leaves_out_stays_a_gap(db):
