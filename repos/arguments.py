@@ -7,7 +7,7 @@ from functools import wraps
 from types import NoneType
 from typing import Any, NamedTuple, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
-from repos.domain import InvalidValue, aware, of_type, shown
+from repos.domain import InvalidValue, aware, integer, of_type, shown
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -20,14 +20,18 @@ class Check(NamedTuple):
     refuse: Callable[[Any], object]
 
 
+_LEAST = {"limit": 0, "last": 0, "most": 0}
+_MOST = {"expected_version": 2**31 - 1}
+"""Bounds of whole numbers by the names of arguments; those of a bigint for all others."""
 ANYTHING = Check(frozenset(), lambda _: None)
 
 
 def checked(method: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
     """`method`, which raises InvalidValue for an argument of another type than its annotation's.
 
-    A datetime must have an offset, and what a sequence or a named tuple holds is looked at as well. One of our
-    dataclasses counts as it is: it was checked when it was made. `**arguments` are left to what takes them.
+    A datetime must have an offset, a whole number must fit the database, and what a sequence or a named
+    tuple holds is looked at as well. One of our dataclasses counts as it is: it was checked when it was made.
+    `**arguments` are left to what takes them.
     """
     parameters = list(inspect.signature(method).parameters.values())[1:]
     taken = [each for each in parameters if each.kind is not each.VAR_KEYWORD]
@@ -55,6 +59,9 @@ def check_of(name: str, hint: Any) -> Check:
         return ANYTHING
     if hint is datetime:
         return _refusing(lambda value: (type(value) is datetime and value.tzinfo is UTC) or aware(name, value))
+    if hint is int:
+        bounds = {"least": _LEAST.get(name, -(2**63)), "most": _MOST.get(name, 2**63 - 1)}
+        return _refusing(lambda value: integer(name, value, **bounds))
     if of is tuple:
         return _tuple(name, [check_of(name, part) for part in parts])
     if of is not None and issubclass(of, Collection) and not issubclass(of, Mapping):

@@ -126,6 +126,17 @@ def of_type(name: str, value: object, kind: type) -> None:
         raise InvalidValue(name, f"{shown(value)} is not {what}")
 
 
+def integer(name: str, value: int, *, least: int = -(2**63), most: int = 2**63 - 1) -> None:
+    """Refuse what is no whole number from `least` to `most`, by default those that the database's bigint holds.
+
+    Raises:
+        InvalidValue: It is none, or out of bounds.
+    """
+    of_type(name, value, int)
+    if not least <= value <= most:
+        raise InvalidValue(name, f"{shown(value)} is not between {least} and {most}")
+
+
 def positive(name: str, value: object) -> None:
     """Refuse what is no finite number above zero.
 
@@ -366,9 +377,7 @@ class Candle(Row):
         if self.volume < 0:
             raise InvalidValue("volume", f"{self.volume} is negative")
         if self.trade_count is not None:
-            of_type("trade_count", self.trade_count, int)
-            if not 0 <= self.trade_count < 2**31:
-                raise InvalidValue("trade_count", f"{shown(self.trade_count)} is not between 0 and 2147483647")
+            integer("trade_count", self.trade_count, least=0, most=2**31 - 1)
         of_type("origin", self.origin, Origin)
         of_type("is_final", self.is_final, bool)
 
@@ -456,13 +465,13 @@ class Trade(Row):
         if type(self.exchange) is not str or type(self.symbol) is not str:  # nearly never: this runs with each trade
             of_type("exchange", self.exchange, str)
             of_type("symbol", self.symbol, str)
-        of_type("trade_id", self.trade_id, int)
+        integer("trade_id", self.trade_id)
         put(self, "timestamp", instant("timestamp", self.timestamp))
         for name in ("price", "size"):
             if type(getattr(self, name)) is not Decimal:
                 put(self, name, number(name, getattr(self, name)))
         of_type("side", self.side, Side)
-        of_type("count", self.count, int)
+        integer("count", self.count, least=1)
 
     @property
     def first_id(self) -> int:
@@ -483,8 +492,8 @@ class Gap:
     def __post_init__(self) -> None:
         label("exchange", self.exchange)
         label("symbol", self.symbol)
-        of_type("first_missing_id", self.first_missing_id, int)
-        of_type("last_missing_id", self.last_missing_id, int)
+        integer("first_missing_id", self.first_missing_id)
+        integer("last_missing_id", self.last_missing_id)
         aware("after", self.after)
         aware("before", self.before)
 

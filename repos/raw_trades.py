@@ -158,8 +158,6 @@ class RawTradeRepository(BaseRepository):
             InvalidValue: start_time is after end_time, or limit is negative.
             DatabaseOperationError: The database failed.
         """
-        if limit is not None and limit < 0:
-            raise InvalidValue("limit", f"{limit} is negative")
         conditions = _of(exchange, symbol, data_type, start_time, end_time)
         query = sa.select(*_COLUMNS).where(*conditions).order_by(t.c.timestamp, t.c.id).limit(limit)
         async with self._transaction(f"reading {data_type} data of {exchange} {symbol}") as connection:

@@ -11,8 +11,8 @@ ALL = Arg("trades-all", "BTC-USDT")
 SOME = Arg("trades", "BTC-USDT")
 
 
-def refusal(code: str, second: int = 0) -> Refusal:
-    return Refusal(code, "no", datetime(2026, 1, 1, second=second, tzinfo=UTC))
+def refusal(code: str, second: int = 0, words: str = "no") -> Refusal:
+    return Refusal(code, words, datetime(2026, 1, 1, second=second, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(
@@ -61,16 +61,21 @@ def test_single_matches_are_wanted_again_where_the_exchange_knows_no_aggregates_
     assert (channels.args(BUSINESS), channels.args(PUBLIC)) == ([ALL], [])
 
 
-def test_a_symbol_that_is_refused_again_and_again_is_so_since_the_first_time_until_it_is_acknowledged():
+def test_each_channel_of_a_symbol_is_refused_since_the_first_time_in_the_words_said_of_it_last():
     channels = Channels(["BTC-USDT"], [DataType.TRADE])
     told = []
 
     for second, (endpoint, arg) in enumerate([(BUSINESS, ALL), (PUBLIC, SOME)] * 2):
-        channels.refused(endpoint, arg, refusal("60018", second))
-        told += [row.refusal for row in channels.health({})]
+        channels.refused(endpoint, arg, refusal("60018", second, f"{arg.channel} {second}"))
+        told += [(row.channel, row.refusal) for row in channels.health({})]
     channels.connected(BUSINESS, ALL)
 
-    assert told == [None, refusal("60018"), refusal("60018"), refusal("60018")]
+    assert told == [
+        ("trades", None),
+        ("trades-all", refusal("60018", 0, "trades-all 0")),
+        ("trades", refusal("60018", 1, "trades 1")),
+        ("trades-all", refusal("60018", 0, "trades-all 2")),
+    ]
     assert [row.refusal for row in channels.health({})] == [None]
 
 

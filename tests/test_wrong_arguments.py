@@ -135,7 +135,7 @@ def wrong_values(hint: Any) -> list[Any]:
     if kind is datetime:
         wrong += [NAIVE, "2024-01-01T12:00:00Z", 1704110400]
     elif kind is int:
-        wrong += ["1", 1.0, True]
+        wrong += ["1", 1.0, True, 2**63, -(2**63) - 1]
     elif kind is str:
         wrong += [1, b"BTC-USDT"]
     elif kind is bool:
@@ -143,9 +143,10 @@ def wrong_values(hint: Any) -> list[Any]:
     elif kind is Series:
         wrong += [tuple(BTC_1M), BTC_1M._replace(symbol=1), BTC_1M._replace(timeframe="1m")]
     elif kind is Position:
-        wrong += [VALID[Position]._replace(start=NAIVE), VALID[Position]._replace(revision="1")]
+        wrong += [VALID[Position]._replace(start=NAIVE)]
+        wrong += [VALID[Position]._replace(revision=revision) for revision in ("1", 2**63)]
     elif kind == tuple[datetime, int]:
-        wrong += [(NAIVE, 1), (NOON, "1"), (NOON,), NOON]
+        wrong += [(NAIVE, 1), (NOON, "1"), (NOON, 2**63), (NOON,), NOON]
     elif kind not in VALID:
         [of] = get_args(kind)
         wrong += [[each] for each in wrong_values(of)] + [5, "BTC-USDT"]
@@ -193,3 +194,12 @@ async def test_a_wrong_argument_is_refused_where_it_is_given_by_position(closed)
         await closed.market_data.get_candles("BTC-USDT", "1m", NAIVE, NOON)
     with pytest.raises(InvalidValue, match=r"^bot_id: '1' is not a whole number$"):
         await closed.bots.get_by_id("1")
+
+
+async def test_a_whole_number_out_of_an_argument_s_own_bounds_is_refused_by_its_name(closed):
+    with pytest.raises(InvalidValue, match=r"^limit: -1 is not between 0 and 9223372036854775807$"):
+        await closed.raw_trades.get_raw_trades("BTC-USDT", "trade", NOON, NOON + MINUTE, limit=-1)
+    with pytest.raises(InvalidValue, match=r"^limit: -1 is not between 0 and "):
+        await closed.tape.newest("okx", "BTC-USDT", -1)
+    with pytest.raises(InvalidValue, match=r"^expected_version: 2147483648 is not between "):
+        await closed.bots.update(1, {"symbol": "BTC-USDT"}, expected_version=2**31)

@@ -59,6 +59,14 @@ def test_seconds_that_no_clock_counts_are_told_by_name(monkeypatch, name, value)
         ({"data_types": DataType.TRADE}, TypeError, "data_types: .* is no list of DataType"),
         ({"data_types": [DataType.TICKER]}, InvalidValue, "data_types: nothing would be stored"),
         ({"data_types": []}, InvalidValue, "data_types: nothing would be stored"),
+        ({"symbols": ["BTC USDT"]}, InvalidValue, r"symbols\[0\]: 'BTC USDT' is not 1 to 64 printable"),
+        ({"timeframes": {"BTC-USDT": "1m"}}, TypeError, r"timeframes\['BTC-USDT'\]: '1m' is no list of str"),
+        ({"timeframes": {"BTC-USDT": [60]}}, TypeError, r"timeframes\['BTC-USDT'\]\[0\]: 60 is no str"),
+        ({"timeframes": {"BTC-USDT": ["1x"]}}, InvalidValue, r"timeframes\['BTC-USDT'\]\[0\]: '1x' is not a count"),
+        ({"timeframes": {"ETH-USDT": ["1m"]}}, InvalidValue, "timeframes: 'ETH-USDT' is none of symbols"),
+        ({"timeframes": ["1m"]}, InvalidValue, r"timeframes: \['1m'\] is not a Mapping"),
+        ({"rest_url": "www.okx.com"}, InvalidValue, "rest_url: 'www.okx.com' is no URL"),
+        ({"ws_url": "https://ws.okx.com"}, InvalidValue, "ws_url: 'https://ws.okx.com' is no URL"),
     ],
 )
 def test_a_collector_names_the_argument_that_is_wrong(changes, error, told):
@@ -86,6 +94,7 @@ MADE: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (OKXRest, {"base_url": "http://127.0.0.1", "pace": Pace()}),
     (Feed, {"db": DatabaseOperations("postgresql://a@b/c")}),
     (get_database_operations, {}),
+    (OKXCollector, {"symbols": ["BTC-USDT"]}),
 ]
 RIGHT = {"logger": Logger, "url": Logger, "data": dict}
 """Of the wrong values below those that are right somewhere."""

@@ -36,18 +36,11 @@ class Channel:
     """Whether a message came since the exchange acknowledged it: the first one is of the past, however old."""
     refusal: Refusal | None = None
     """Of the exchange, as long as nothing else was found to follow."""
-    before: Refusal | None = None
-    """Of the channel in whose place this one is tried."""
 
     def health(self, open_gaps: int) -> FeedHealth:
         reconnects = max(0, self.reconnects)
         seen = (self.connected, self.last_message_at, reconnects, open_gaps, self.lag_ms)
         return FeedHealth(EXCHANGE, self.arg.channel, self.arg.symbol, *seen, self.refusal)
-
-    def refused(self, refusal: Refusal) -> None:
-        """It was refused, perhaps again: then since the first time."""
-        first = self.refusal or self.before
-        self.refusal = refusal if first is None else replace(refusal, since=first.since)
 
 
 class Channels:
@@ -55,6 +48,8 @@ class Channels:
 
     def __init__(self, symbols: Sequence[str], data_types: Iterable[DataType]) -> None:
         self._by_endpoint: dict[str, dict[Arg, Channel]] = {PUBLIC: {}, BUSINESS: {}}
+        self._refusals: dict[Arg, Refusal] = {}
+        """What was last said of each arg since it was acknowledged, and when it was first said."""
         self._unknown: set[str] = set()
         """Symbols whose single matches the exchange does not know: it has only aggregates, or no such symbol yet."""
         for data_type in sorted(data_types, key=list(_CHANNELS).index):
@@ -83,7 +78,8 @@ class Channels:
         channel = self._by_endpoint[endpoint].get(arg)
         if channel is not None:
             channel.connected, channel.is_live = True, False
-            channel.refusal = channel.before = None
+            channel.refusal = None
+            self._refusals.pop(arg, None)
             channel.reconnects += 1
 
     def stalled(self, endpoint: str, arg: Arg) -> None:
@@ -112,9 +108,10 @@ class Channels:
         listed later, and single matches are to be asked for then.
         """
         code, channel = refusal.code, self._by_endpoint[endpoint].get(arg)
-        was_refused = channel is not None and channel.refusal is not None
+        first = self._refusals.get(arg, refusal)
+        told = self._refusals[arg] = replace(refusal, since=first.since)
         if channel is not None:
-            channel.refused(refusal)
+            channel.refusal = told
         all_trades = _CHANNELS[DataType.TRADE][1]
         if arg.channel == all_trades:
             other, instead = PUBLIC, Arg(_AGGREGATED, arg.symbol)
@@ -129,12 +126,8 @@ class Channels:
             return None
         self._by_endpoint[endpoint].pop(arg, None)
         self._add(other, instead)
-        if channel is not None:
-            # What takes its place is not refused yet, unless nothing was found before either.
-            added = self._by_endpoint[other][instead]
-            added.before = channel.refusal
-            if was_refused or arg.channel == _AGGREGATED:
-                added.refusal = channel.refusal
+        # Tried for the first time it is not refused yet; tried again it is, in the words that were said of it.
+        self._by_endpoint[other][instead].refusal = self._refusals.get(instead)
         return instead
 
     def health(self, open_gaps: dict[str, int]) -> list[FeedHealth]:

@@ -2,12 +2,13 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Self
 
 import structlog
 
+from collector.okx.arguments import check_list, check_timeframes, check_url
 from collector.okx.channels import Channels
 from collector.okx.clock import ExchangeClock
 from collector.okx.follower import Follower
@@ -20,7 +21,7 @@ from collector.okx.rest import OKXError, OKXRest
 from collector.okx.writer import Writer
 from collector.pipeline import Pipeline
 from collector.tracker import Live
-from repos.domain import DataType, InvalidValue, Timeframe, TradeRecord, shown
+from repos.domain import DataType, InvalidValue, Timeframe, TradeRecord, label, of_type
 from repos.errors import DatabaseOperationError
 from repos.events import CollectorReport, Followed
 from repos.feed.hub import Feed
@@ -70,11 +71,22 @@ class OKXCollector:
         side by side. Without `db` it is the process's own, which stays open when the collector stops.
 
         Raises:
-            TypeError: symbols is no list of strings, or data_types no list of DataType.
-            InvalidValue: A timeframe is none, or nothing would be stored.
+            TypeError: What is to be a list is none, or one of other things.
+            InvalidValue: Another argument is of another type, a symbol, timeframe or URL is none, or nothing would be
+                stored.
         """
-        _check_kinds(symbols, data_types)
-        self.symbols = list(dict.fromkeys(symbols))
+        check_list("symbols", symbols, str)
+        check_list("data_types", data_types, DataType)
+        for name, flag in (("store_raw_data", store_raw_data), ("force_update_candles", force_update_candles)):
+            of_type(name, flag, bool)
+        for name, part, kind in (("db", db, DatabaseOperations), ("feed", feed, Feed), ("pace", pace, Pace)):
+            if part is not None:
+                of_type(name, part, kind)
+        check_url("rest_url", rest_url, "https", "http")
+        check_url("ws_url", ws_url, "wss", "ws")
+        self.symbols = [label(f"symbols[{place}]", each) for place, each in enumerate(dict.fromkeys(symbols))]
+        if timeframes is not None:
+            check_timeframes(timeframes, self.symbols)
         self._timeframes = {
             symbol: [Timeframe(text) for text in (timeframes or {}).get(symbol, TIMEFRAMES)] for symbol in self.symbols
         }
@@ -260,12 +272,3 @@ class OKXCollector:
             for follower in self._followers:
                 await follower.ask_again()
             await asyncio.sleep(wait)
-
-
-def _check_kinds(symbols: object, data_types: object) -> None:
-    for name, values, kind in (("symbols", symbols, str), ("data_types", data_types, DataType)):
-        if isinstance(values, str) or not isinstance(values, Iterable):
-            raise TypeError(f"{name}: {shown(values)} is no list of {kind.__name__}")
-        for place, value in enumerate(values):
-            if not isinstance(value, kind):
-                raise TypeError(f"{name}[{place}]: {shown(value)} is no {kind.__name__}")
