@@ -25,11 +25,11 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from bench.cores import pin
 from bench.roomy import ROOMY
 from candleql.server import settle
-from gql.admission import Gate
 from gql.app import create_app
-from gql.context import Context, Resources
+from gql.context import Context
 from gql.door import Door
 from gql.frames import Connection
+from gql.resources import Gate, Resources
 from gql.schema import schema
 from repos.domain import Candle, Origin, Series, Timeframe
 from repos.feed.hub import Feed

@@ -19,10 +19,10 @@ from bench.database import SYMBOLS
 from bench.questions import Question, questions
 from candleql.logs import configure_logs
 from candleql.server import settle
-from gql.admission import Gate
 from gql.app import create_app
-from gql.context import Context, Resources
+from gql.context import Context
 from gql.limits import Limits
+from gql.resources import Gate, Resources
 from gql.schema import schema
 from repos.arrays import filled
 from repos.candle_queries import newest_statement, page_statement, pages_statement

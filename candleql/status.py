@@ -9,9 +9,9 @@ from pathlib import Path
 from candleql.database import place
 from candleql.settings import Settings
 from repos.address import describe, driver_url
-from repos.base import DRIVER_ERRORS
 from repos.clients import Client
 from repos.domain import Market
+from repos.driver_errors import DRIVER_ERRORS
 from repos.errors import DatabaseOperationError
 from repos.events import CollectorReport
 from repos.feed.hub import Feed

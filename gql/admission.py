@@ -4,17 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphql import OperationType
-from strawberry import Schema
 
 from gql.caller import permit
 from gql.context import Context
-from gql.deadline import Deadline
 from gql.errors import COST_LIMIT_EXCEEDED, RATE_LIMITED, refused
-from gql.execution.documents import Chosen, Document, Documents
-from gql.limits import Limits
-from gql.rate import MEMORY, Accounts, Exhausted
+from gql.execution.documents import Chosen, Document
+from gql.rate import Exhausted
 from gql.request import Request
-from gql.trusted import TrustedDocuments
 
 READING = 4
 """Points of a character of a document that has to be parsed and validated first."""
@@ -33,30 +29,6 @@ class Admitted:
     @property
     def kind(self) -> OperationType:
         return self.operation.kind
-
-
-class Gate:
-    """What admission remembers of all operations on a schema, and by which numbers it measures them."""
-
-    def __init__(
-        self,
-        schema: Schema,
-        limits: Limits | None = None,
-        trusted: TrustedDocuments | None = None,
-        rate_storage: str = MEMORY,
-    ) -> None:
-        """`rate_storage` is that of Accounts.
-
-        Raises:
-            limits.errors.ConfigurationError: There is no such storage.
-        """
-        self.schema = schema
-        self.limits = limits or Limits()
-        self.deadline = Deadline(self.limits.seconds)
-        self.documents = Documents(schema._schema, self.limits)  # noqa: SLF001
-        self.trusted = trusted or TrustedDocuments()
-        points = self.limits.points_a_minute
-        self.accounts = Accounts(points, rate_storage) if points else None
 
 
 async def admitted(request: Request, context: Context) -> Admitted:

@@ -15,9 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from gql.admission import Gate
 from gql.auth import Access, asking
-from gql.context import Resources
 from gql.door import Door, adding
 from gql.errors import BAD_USER_INPUT, Refused
 from gql.http import HTTPAnswer, json_response, refusal, response_of
@@ -25,6 +23,7 @@ from gql.limits import Limits
 from gql.metrics import Metrics
 from gql.pages import ASSETS, DASHBOARD, asset
 from gql.rate import MEMORY
+from gql.resources import Gate, Resources
 from gql.scalars import rfc3339
 from gql.schema import schema
 from gql.trusted import TrustedDocuments
@@ -79,7 +78,7 @@ def create_app(
 ) -> App:
     """The application over an open database and a running feed, which stay their maker's to close.
 
-    `limits`, `trusted` and `rate_storage` say what is admitted (gql.admission.Gate). `metrics` are shown at /metrics
+    `limits`, `trusted` and `rate_storage` say what is admitted (gql.resources.Gate). `metrics` are shown at /metrics
     too: those of what else runs in this process. `access` tells who asks; its maker runs it. Without one
     everybody may do everything. `door` says who is let in at all, by default from loopback only; `graphiql` whether a
     browser is shown GraphiQL at /graphql. `show_path` adds the header x-candleql-path to answers, for benchmarks and

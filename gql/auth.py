@@ -9,11 +9,10 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import structlog
-from graphql import GraphQLError
 from starlette.types import Scope
 
 from gql.caller import Caller
-from gql.errors import UNAUTHENTICATED, UNAVAILABLE, Refused, refused
+from gql.errors import UNAVAILABLE, Unauthenticated, refused
 from gql.roles import Role
 from repos.errors import DatabaseOperationError, DatabaseUnavailable
 from repos.keys import PREFIX, KeyRepository, digest
@@ -32,13 +31,6 @@ _PAUSE = 0.1
 key is good at once, whatever others try meanwhile, and they make the database work ten times a second at most."""
 _LOGGED_EVERY = 1.0
 """Seconds between two warnings of refused credentials."""
-
-
-class Unauthenticated(Refused):
-    """Who asks is not known, or no longer."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(GraphQLError(message, extensions={"code": UNAUTHENTICATED}))
 
 
 class Anonymous(Enum):

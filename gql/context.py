@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import strawberry
@@ -17,23 +16,13 @@ from repos.operations import DatabaseOperations
 from repos.stored import StoredCandle
 
 if TYPE_CHECKING:
-    from gql.admission import Gate
+    from gql.resources import Resources
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 InstrumentKey = tuple[str, str]
 """Exchange and symbol."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """What all requests share."""
-
-    db: DatabaseOperations
-    feed: Feed
-    bot_heartbeat_timeout: timedelta
-    gate: "Gate"
 
 
 @dataclass(slots=True)
@@ -43,7 +32,7 @@ class Context:
     Its loaders batch, but remember nothing: a subscription lives for days, and what it loaded would go stale.
     """
 
-    resources: Resources
+    resources: "Resources"
     caller: Caller = NOBODY
     path: Path = field(default_factory=Path)
     is_alone: bool = False

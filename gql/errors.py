@@ -41,6 +41,13 @@ class Refused(Exception):
         self.errors = list(errors)
 
 
+class Unauthenticated(Refused):
+    """Who asks is not known, or no longer."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(GraphQLError(message, extensions={"code": UNAUTHENTICATED}))
+
+
 def refused(code: str, message: str, **extensions: Any) -> Refused:
     """A refusal for one reason."""
     return Refused(GraphQLError(message, extensions={"code": code, **extensions}))

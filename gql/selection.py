@@ -16,10 +16,11 @@ from graphql.pyutils import Path
 from strawberry import Info
 
 from gql.admission import Admitted
-from gql.context import Context, Resources
+from gql.context import Context
 from gql.execution.paths import totals
 from gql.execution.projection import Later, Project, projected, projection
 from gql.execution.shape import NotProjectable, shape_of
+from gql.resources import Resources
 from gql.results import printed, shown
 from repos.feed.reading import Reading
 from repos.json_text import written

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from graphql import GraphQLError, OperationType
@@ -12,22 +12,20 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from gql.admission import admitted
-from gql.auth import Unauthenticated, asking
+from gql.auth import asking
 from gql.broadcast import Member, next_text
 from gql.context import Context
-from gql.errors import RATE_LIMITED, Refused, presentable, refused
+from gql.errors import RATE_LIMITED, Refused, Unauthenticated, presentable, refused
 from gql.frames import connection_of
 from gql.messages import Closed, Complete, Init, Message, Ping, Subscribe, read
 from gql.operations import answered, events, failure
 from gql.request import Request
 from gql.results import has_data, printed
 from gql.selection import Selection, followed
+from gql.service import Service
 from repos.domain import InvalidValue
 from repos.errors import CursorExpired, MailboxOverflow
 from repos.feed.reading import Reading
-
-if TYPE_CHECKING:
-    from gql.view import GraphQLView
 
 _PROTOCOL = "graphql-transport-ws"
 _REASON_BYTES = 123
@@ -41,12 +39,12 @@ _ANSWERS = 4
 class Conversation:
     """What is said over one websocket, from its handshake to its end."""
 
-    def __init__(self, view: "GraphQLView", scope: Scope, receive: Receive, send: Send) -> None:
-        self._view = view
-        self._limits = view.resources.gate.limits
+    def __init__(self, service: Service, scope: Scope, receive: Receive, send: Send) -> None:
+        self._service = service
+        self._limits = service.resources.gate.limits
         self._socket = WebSocket(scope, receive, send)
         self._connection = connection_of(scope)
-        self._context = Context(view.resources)
+        self._context = Context(service.resources)
         self._welcomed = False
         self._turns = asyncio.Semaphore(_ANSWERS)
         self._operations: dict[str, asyncio.Task[None] | Member] = {}
@@ -56,9 +54,9 @@ class Conversation:
         """Return when the connection is closed and nothing of it goes on."""
         try:
             await self._begin()
-            with self._view.streams.taken(self._context.caller.account):
+            with self._service.streams.taken(self._context.caller.account):
                 await self._welcome()
-                async with self._view.access.while_valid(self._context.caller):
+                async with self._service.access.while_valid(self._context.caller):
                     while True:
                         message = await self._next()
                         async with self._patience():
@@ -117,7 +115,7 @@ class Conversation:
         if not isinstance(credential, str | None):
             raise Closed(4403, "Forbidden")
         try:
-            self._context.caller = await self._view.access.caller(credential, address)
+            self._context.caller = await self._service.access.caller(credential, address)
         except Unauthenticated as error:
             raise Closed(4403, "Forbidden") from error
 
@@ -215,7 +213,7 @@ class Conversation:
         """Send events until they can be shared."""
         async for event in reading.past():
             await self._send(next_text(name, selection.payload(event)))
-        broadcasts = self._view.broadcasts
+        broadcasts = self._service.broadcasts
         while True:
             if self._connection is not None:
                 member = broadcasts.join(selection, reading, name, self._connection, self._go_on_alone)

@@ -14,8 +14,8 @@ import orjson
 import structlog
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from gql.auth import Unauthenticated
 from gql.caller import Caller
+from gql.errors import Unauthenticated
 from gql.roles import Role
 from repos.keys import digest
 from repos.proxies import is_loopback, proxy_for

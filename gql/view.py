@@ -14,11 +14,10 @@ from starlette.types import Receive, Scope, Send
 from strawberry.types.execution import ExecutionResult
 
 from gql.admission import Admitted, admitted
-from gql.auth import Access, Unauthenticated, asking
-from gql.broadcast import Broadcasts
+from gql.auth import Access, asking
 from gql.caller import Caller
-from gql.context import Context, Resources
-from gql.errors import FORBIDDEN, INTERNAL, Refused
+from gql.context import Context
+from gql.errors import FORBIDDEN, INTERNAL, Refused, Unauthenticated
 from gql.http import (
     EVENTS,
     JSON,
@@ -37,8 +36,9 @@ from gql.http import (
 from gql.operations import answered, payloads
 from gql.pages import GRAPHIQL
 from gql.request import Request
+from gql.resources import Resources
 from gql.results import printed
-from gql.seats import Seats
+from gql.service import Service
 from gql.sockets import Conversation
 from gql.sse import stream_of
 
@@ -54,10 +54,7 @@ class GraphQLView:
     """
 
     def __init__(self, resources: Resources, access: Access, *, show_path: bool = False, graphiql: bool = True) -> None:
-        self.resources = resources
-        self.access = access
-        self.broadcasts = Broadcasts()
-        self.streams = Seats(resources.gate.limits.sockets, "websockets and streams of this key or address")
+        self.service = Service(resources, access)
         self.stopping = asyncio.Event()
         """When it is set, all streams of server-sent events end."""
         self._show_path = show_path
@@ -65,7 +62,7 @@ class GraphQLView:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            await Conversation(self, scope, receive, send).handle()
+            await Conversation(self.service, scope, receive, send).handle()
             return
         try:
             await self._answer(scope, receive, send)
@@ -89,18 +86,18 @@ class GraphQLView:
             known = "application/graphql-response+json, application/json or text/event-stream"
             raise mistaken(HTTPStatus.NOT_ACCEPTABLE, f"Answers are {known}")
         try:
-            context = Context(self.resources, await self.access.caller(*asking(scope)))
+            context = Context(self.service.resources, await self.service.access.caller(*asking(scope)))
             operation = await admitted(request, context)
             _check_transport(operation, scope["method"], accepted)
             if operation.kind is OperationType.SUBSCRIPTION:
-                with self.streams.taken(context.caller.account):
+                with self.service.streams.taken(context.caller.account):
                     events = self._while_valid(context.caller, payloads(operation, context))
                     await stream_of(events, self.stopping)(scope, receive, send)
                 return
             result = await answered(operation, context)
             result.extensions = {"cost": operation.cost}
         except Refused as refused:
-            context, result = Context(self.resources), ExecutionResult(None, refused.errors)
+            context, result = Context(self.service.resources), ExecutionResult(None, refused.errors)
         if media_type is EVENTS and status_of(result, EVENTS) == HTTPStatus.OK:
             await stream_of(_once(printed(result)), self.stopping)(scope, receive, send)
             return
@@ -112,7 +109,7 @@ class GraphQLView:
         async with aclosing(following):
             while True:
                 try:
-                    async with self.access.while_valid(caller):
+                    async with self.service.access.while_valid(caller):
                         payload = await anext(following, None)
                 except Unauthenticated as refused:
                     yield printed(ExecutionResult(None, refused.errors))

@@ -1,71 +1,15 @@
-"""What the repositories share: one transaction a call, and driver errors told in the caller's words."""
+"""What the repositories share: one transaction a call."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING
 
-import asyncpg
 import structlog
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from repos.arguments import checked
-from repos.errors import DatabaseOperationError, DatabaseTooSlow, DatabaseUnavailable, DataRefused
+from repos.driver_errors import DRIVER_ERRORS, translated
 from repos.hot import hot_transaction
-
-if TYPE_CHECKING:
-    from repos.feed.bus import Bus
-
-# Failures that pass: the server is starting, stopping, full, failing over (read-only), or the connection broke.
-_PASSING = (
-    OSError,
-    TimeoutError,
-    PoolTimeout,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.ReadOnlySQLTransactionError,
-)
-_REFUSING = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-"""SQLSTATE class 22 and class 23."""
-
-
-DRIVER_ERRORS = (
-    SQLAlchemyError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    # asyncpg is confused for a moment when a connection breaks between two steps of one statement.
-    asyncpg.InternalClientError,
-    OSError,
-    TimeoutError,
-)
-"""All that a database, its connection or its pool can raise."""
-
-
-def translated(attempt: str, error: Exception) -> DatabaseOperationError:
-    """`error` in the caller's words; its __cause__ is the driver's own error."""
-    driver: BaseException = error
-    if isinstance(error, DBAPIError) and error.orig is not None:
-        driver = error.orig.__cause__ or error.orig
-    lost = isinstance(driver, _PASSING) or (isinstance(error, DBAPIError) and error.connection_invalidated)
-    kind = DatabaseUnavailable if lost else DatabaseOperationError
-    if isinstance(driver, asyncpg.QueryCanceledError):
-        kind = DatabaseTooSlow
-    elif isinstance(driver, _REFUSING) or _is_unencodable(driver):
-        kind = DataRefused
-    made = kind(f"{attempt}: {str(driver) or type(driver).__name__}")
-    made.__cause__ = driver
-    return made
-
-
-def _is_unencodable(error: BaseException) -> bool:
-    # The driver has the values that it can't encode, and a wrong URL, for errors of its interface and of values.
-    is_value = isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
-    return is_value and not isinstance(error, asyncpg.exceptions.ClientConfigurationError)
 
 
 class BaseRepository:
@@ -79,9 +23,8 @@ class BaseRepository:
             if not name.startswith("_") and iscoroutinefunction(method):
                 setattr(cls, name, checked(method))
 
-    def __init__(self, engine: AsyncEngine, bus: "Bus", logger: structlog.typing.FilteringBoundLogger) -> None:
+    def __init__(self, engine: AsyncEngine, logger: structlog.typing.FilteringBoundLogger) -> None:
         self._engine = engine
-        self._bus = bus
         self._log = logger
 
     @asynccontextmanager

@@ -14,7 +14,6 @@ from structlog.typing import FilteringBoundLogger
 from repos import keyset
 from repos.base import BaseRepository
 from repos.domain import Bot, BotStatus, Page, Series, Timeframe
-from repos.feed.bus import Bus
 from repos.hot import Hot
 from repos.json_text import read_json
 from repos.stored import moment_of
@@ -69,8 +68,8 @@ class StoredBot(asyncpg.Record):  # type: ignore[misc]  # asyncpg has no types
 
 
 class BotReader(BaseRepository):
-    def __init__(self, engine: AsyncEngine, bus: Bus, logger: FilteringBoundLogger, wire: WireConnections) -> None:
-        super().__init__(engine, bus, logger)
+    def __init__(self, engine: AsyncEngine, logger: FilteringBoundLogger, wire: WireConnections) -> None:
+        super().__init__(engine, logger)
         self._wire = wire
 
     async def page(

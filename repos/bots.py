@@ -100,8 +100,9 @@ class BotRepository(BaseRepository):
     """Stored bots. Every change is announced in its own transaction."""
 
     def __init__(self, engine: AsyncEngine, bus: Bus, logger: FilteringBoundLogger, wire: WireConnections) -> None:
-        super().__init__(engine, bus, logger)
-        self.stored = BotReader(engine, bus, logger, wire)
+        super().__init__(engine, logger)
+        self._bus = bus
+        self.stored = BotReader(engine, logger, wire)
 
     async def add(self, data: Mapping[str, Any]) -> Bot:
         """Store a new bot out of its fields: name (unique), strategy_name, symbol, timeframe, and unless they shall be

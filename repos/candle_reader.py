@@ -26,7 +26,6 @@ from repos.candle_queries import (
 from repos.domain import EPOCH, Candle, Page, Series, Timeframe, aware, check_range
 from repos.epoch import EpochRepository
 from repos.events import Position
-from repos.feed.bus import Bus
 from repos.revisions import KEY
 from repos.stored import StoredCandle, StoredCandles, micros, moment_of
 from repos.wire import WireConnections
@@ -109,12 +108,11 @@ class CandleReader(BaseRepository):
     def __init__(
         self,
         engine: AsyncEngine,
-        bus: Bus,
         logger: FilteringBoundLogger,
         wire: WireConnections,
         epoch: EpochRepository,
     ) -> None:
-        super().__init__(engine, bus, logger)
+        super().__init__(engine, logger)
         self._wire = wire
         self._epoch = epoch
 

@@ -14,7 +14,6 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from repos.base import BaseRepository
-from repos.feed.bus import Bus
 
 # Others in another database of the server, and in one that was restored from a dump.
 _OIDS = "(SELECT oid FROM pg_database WHERE datname = current_database()), 'series'::regclass::oid"
@@ -82,8 +81,8 @@ class _Seen(NamedTuple):
 class EpochRepository(BaseRepository):
     """The epoch as this process knows it."""
 
-    def __init__(self, engine: AsyncEngine, bus: Bus, logger: structlog.typing.FilteringBoundLogger) -> None:
-        super().__init__(engine, bus, logger)
+    def __init__(self, engine: AsyncEngine, logger: structlog.typing.FilteringBoundLogger) -> None:
+        super().__init__(engine, logger)
         self.current: str | None = None
         """As it was read last; None before that."""
         self._place: str | None = None

@@ -6,9 +6,12 @@ A gap is *open* when it could not be recovered, or not soon: that is news to sub
 from collections.abc import Collection
 
 import sqlalchemy as sa
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from repos.base import BaseRepository
 from repos.domain import Gap
+from repos.feed.bus import Bus
 from repos.feed.news import GapNews, Tape
 from repos.tables import gaps as t
 
@@ -17,6 +20,10 @@ _GAP = (t.c.exchange, t.c.symbol, t.c.first_missing_id, t.c.last_missing_id, t.c
 
 class GapRepository(BaseRepository):
     """Gaps, open ones and those that are being recovered."""
+
+    def __init__(self, engine: AsyncEngine, bus: Bus, logger: structlog.typing.FilteringBoundLogger) -> None:
+        super().__init__(engine, logger)
+        self._bus = bus
 
     async def add(self, gap: Gap) -> None:
         """Store a gap that was noticed, unless one that holds it is stored.

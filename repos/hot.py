@@ -26,7 +26,7 @@ class Hot:
         which begins it with the first statement that it executes itself.
 
         Raises:
-            asyncpg.PostgresError, asyncpg.InterfaceError, OSError: The driver's own, of repos.base.DRIVER_ERRORS.
+            Exception: One of repos.driver_errors.DRIVER_ERRORS.
         """
         connection.sync_engine.get_execution_options()[SQL_LOG](self.text)
         driver: Any = (await connection.get_raw_connection()).driver_connection

@@ -42,8 +42,9 @@ class MarketDataRepository(BaseRepository):
         wire: WireConnections,
         epoch: EpochRepository,
     ) -> None:
-        super().__init__(engine, bus, logger)
-        self.stored = CandleReader(engine, bus, logger, wire, epoch)
+        super().__init__(engine, logger)
+        self._bus = bus
+        self.stored = CandleReader(engine, logger, wire, epoch)
         self._epoch = epoch
         self._known: set[Series] = set()
         self.written: dict[Series, int] = {}

@@ -9,11 +9,11 @@ from typing import Any, Self
 import sqlalchemy as sa
 
 from repos.address import READ_HERE, database_url, environment, pool_size, tell_misspelt, wants_sql_logged
-from repos.base import DRIVER_ERRORS
 from repos.bots import BotRepository
 from repos.clients import ClientRepository
 from repos.connections import Connections
 from repos.domain import InvalidValue, Stats, of_type, positive, shown
+from repos.driver_errors import DRIVER_ERRORS
 from repos.embedded.server import EmbeddedPostgres, default_data_dir, folder_at
 from repos.epoch import EpochRepository
 from repos.errors import DatabaseOperationError
@@ -103,16 +103,16 @@ class DatabaseOperations:
             self._sender = self._connections.engine(self._connections.sender, pool_size=1, max_overflow=0)
         self.bus = Bus(self._sender, self._connections.listen)
         self._wire = WireConnections(self._connections.reader, pool_size, pool_timeout, self._logs.statement)
-        self.epoch = EpochRepository(self.engine, self.bus, self.log)
+        self.epoch = EpochRepository(self.engine, self.log)
         self.market_data = MarketDataRepository(self.engine, self.bus, self.log, self._wire, self.epoch)
         self.tape = TapeRepository(self.engine, self.bus, self.log)
         self.gaps = GapRepository(self.engine, self.bus, self.log)
-        self.raw_trades = RawTradeRepository(self.engine, self.bus, self.log, self.tape)
+        self.raw_trades = RawTradeRepository(self.engine, self.log, self.tape)
         self.bots = BotRepository(self.engine, self.bus, self.log, self._wire)
-        self.instruments = InstrumentRepository(self.engine, self.bus, self.log)
-        self.keys = KeyRepository(self.engine, self.bus, self.log)
-        self.clients = ClientRepository(self.engine, self.bus, self.log)
-        self.stats = StatsReader(self.engine, self.bus, self.log)
+        self.instruments = InstrumentRepository(self.engine, self.log)
+        self.keys = KeyRepository(self.engine, self.log)
+        self.clients = ClientRepository(self.engine, self.log)
+        self.stats = StatsReader(self.engine, self.log)
 
     async def __aenter__(self) -> Self:
         await self.open()

@@ -26,7 +26,6 @@ from repos.domain import (
     label,
     not_ahead,
 )
-from repos.feed.bus import Bus
 from repos.json_text import exchange_text, json_text
 from repos.raw_rows import FIELDS, filled_rows, rows_of
 from repos.tables import raw_trades as t
@@ -83,9 +82,9 @@ class RawTradeRepository(BaseRepository):
     """Rows of raw exchange data, kept whole. Trades among them belong to the tape, which stores each once."""
 
     def __init__(
-        self, engine: AsyncEngine, bus: Bus, logger: structlog.typing.FilteringBoundLogger, tape: TapeRepository
+        self, engine: AsyncEngine, logger: structlog.typing.FilteringBoundLogger, tape: TapeRepository
     ) -> None:
-        super().__init__(engine, bus, logger)
+        super().__init__(engine, logger)
         self._tape = tape
 
     async def insert_market_data_point(self, point: MarketDataPoint) -> bool:

@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from repos.base import BaseRepository
 from repos.domain import Stats
-from repos.feed.bus import Bus
 
 COUNTED = 1_000_000
 """Up to here rows are counted, in some 50 ms; beyond, the planner's estimate stands."""
@@ -48,8 +47,8 @@ class _Seen(NamedTuple):
 class StatsReader(BaseRepository):
     """Reads the numbers, and remembers the last for the rates."""
 
-    def __init__(self, engine: AsyncEngine, bus: Bus, logger: structlog.typing.FilteringBoundLogger) -> None:
-        super().__init__(engine, bus, logger)
+    def __init__(self, engine: AsyncEngine, logger: structlog.typing.FilteringBoundLogger) -> None:
+        super().__init__(engine, logger)
         self._begun = time.monotonic()
         self._seen: _Seen | None = None
         self._rates = (0.0, 0.0)

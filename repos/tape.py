@@ -132,7 +132,8 @@ class TapeRepository(BaseRepository):
     """Stored trades, whichever channel brought them."""
 
     def __init__(self, engine: AsyncEngine, bus: Bus, logger: structlog.typing.FilteringBoundLogger) -> None:
-        super().__init__(engine, bus, logger)
+        super().__init__(engine, logger)
+        self._bus = bus
         self._created: set[Tape] = set()
         self._ends: dict[Tape, tuple[int, int]] = {}
         """The last row of a tape that this process wrote last, and the highest trade id stored at that time."""

@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 
 from gql import auth
-from gql.auth import Access, Anonymous, Caller, Unauthenticated
-from gql.errors import Refused
+from gql.auth import Access, Anonymous, Caller
+from gql.errors import Refused, Unauthenticated
 from gql.roles import BOTS, MARKET_DATA, Role
 from gql.schema import schema
 from tests.builders import NOON

@@ -9,7 +9,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from gql import auth, sockets
-from gql.auth import Access, Anonymous, Unauthenticated
+from gql.auth import Access, Anonymous
+from gql.errors import Unauthenticated
 from gql.limits import Limits
 from tests.builders import MINUTE, NOON, a_candle
 from tests.gql_server import WAIT, an_app, graphql_ws, running
@@ -112,7 +113,7 @@ async def test_an_expired_key_ends_sockets_and_streams(address, feed, bearer):
 
 async def test_who_does_not_read_is_cut_off_too(app, address, db, feed, bearer, small, monkeypatch):
     monkeypatch.setattr(sockets, "_CLOSING", 0)
-    shared = app.graphql.broadcasts._running
+    shared = app.graphql.service.broadcasts._running
     async with graphql_ws(address, {"Authorization": await bearer(name="lost")}, **small) as socket:
         await socket.subscribe(CANDLES, LONG, snapshot=0)
         await until_shared(shared, feed, by=1)

@@ -14,7 +14,7 @@ from candleql.access import access_to
 from candleql.errors import UserError
 from candleql.keys import moment
 from candleql.settings import Settings
-from gql.auth import Unauthenticated
+from gql.errors import Unauthenticated
 from gql.roles import Role
 from tests.test_cli import folder, in_process, run, serving
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from gql.deadline import Deadline, Late
 from gql.limits import Limits
-from repos.base import translated
+from repos.driver_errors import translated
 from repos.errors import DatabaseTooSlow
 from repos.hot import Hot
 from repos.operations import DatabaseOperations

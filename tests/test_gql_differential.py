@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis_graphql import queries
 
-from gql.admission import Gate
-from gql.context import Context, Resources
+from gql.context import Context
 from gql.errors import Refused
 from gql.execution import paths
 from gql.execution.documents import Documents
 from gql.execution.operation import NotCompiled
 from gql.limits import Limits
+from gql.resources import Gate, Resources
 from gql.results import shown
 from gql.schema import print_schema, schema
 from repos.domain import Origin

@@ -75,4 +75,4 @@ async def test_clients_that_go_away_at_any_moment_leave_nothing_behind(db, feed)
         async with asyncio.timeout(10):
             while feed.topics.followers:
                 await asyncio.sleep(0.01)
-        assert app.graphql.broadcasts._running == {}
+        assert app.graphql.service.broadcasts._running == {}

@@ -8,9 +8,8 @@ import structlog
 from strawberry.scalars import JSON
 from strawberry.schema.config import StrawberryConfig
 
-from gql.admission import Gate
 from gql.auth import Access
-from gql.context import Resources
+from gql.resources import Gate, Resources
 from gql.scalars import SCALARS
 from gql.view import GraphQLView
 from repos.errors import DatabaseOperationError

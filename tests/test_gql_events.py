@@ -12,9 +12,9 @@ import pytest
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
-from gql.admission import Gate
 from gql.auth import Access
-from gql.context import Context, Resources
+from gql.context import Context
+from gql.resources import Gate, Resources
 from gql.scalars import SCALARS
 from gql.schema import schema
 from gql.view import GraphQLView

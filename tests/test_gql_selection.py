@@ -7,10 +7,11 @@ import pytest
 from graphql import execute_subscription_event, parse
 from graphql.execution import Executor
 
-from gql.admission import Admitted, Gate
-from gql.context import Context, Resources
+from gql.admission import Admitted
+from gql.context import Context
 from gql.errors import presentable
 from gql.execution import paths
+from gql.resources import Gate, Resources
 from gql.schema import schema
 from gql.selection import followed
 from repos.events import (

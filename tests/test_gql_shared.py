@@ -39,7 +39,7 @@ async def app(db, feed):
 @pytest.fixture
 def broadcasts(app):
     """Those of the application's websockets."""
-    return app.graphql.broadcasts._running
+    return app.graphql.service.broadcasts._running
 
 
 def members(broadcasts):

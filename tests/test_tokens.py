@@ -17,7 +17,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from gql import auth, tokens
-from gql.auth import Access, Anonymous, Unauthenticated
+from gql.auth import Access, Anonymous
+from gql.errors import Unauthenticated
 from gql.roles import Role
 from gql.tokens import NoKeys, Tokens
 from tests.gql_server import an_app, graphql_ws, running

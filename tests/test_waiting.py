@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from collector.okx.collector import OKXCollector
 from collector.okx.simulator.server import Simulator
-from repos.base import translated
+from repos.driver_errors import translated
 from repos.errors import cause_of
 from tests.builders import A_COLLECTOR
 from tests.gql_server import Client, an_app

@@ -5,7 +5,7 @@ It answers to the byte as graphql-core would, or says that it can't, and then gr
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from graphql import (
     DocumentNode,
@@ -23,7 +23,6 @@ from strawberry import Info
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.field import StrawberryField
 
-from gql.context import Context
 from gql.errors import presentable
 from gql.execution.arguments import Argument, NotCoercible, Variable, arguments_of, coerced, given, variables_of
 from gql.execution.fields import switches_of
@@ -48,6 +47,14 @@ class _Root(NamedTuple):
     project: Project
     is_nullable: bool
     nodes: list[FieldNode]
+
+
+class Context(Protocol):
+    """All that is asked here of what resolvers get."""
+
+    def alone(self) -> Any:
+        """The same for a single root field."""
+        ...
 
 
 class _Request:
@@ -144,7 +151,7 @@ def _root(
 
 
 async def _resolved(root: _Root, arguments: dict[str, Any], request: Any, errors: list[GraphQLError]) -> Any:
-    info: Info[Context, None] = Info(_raw_info=request, _field=root.definition)
+    info: Info[Any, None] = Info(_raw_info=request, _field=root.definition)
     try:
         value = await root.resolve(None, info=info, **arguments)
     except Exception as error:

@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from repos.base import DRIVER_ERRORS, translated
+from repos.driver_errors import DRIVER_ERRORS, translated
 from repos.feed.codec import Decoder, Follows, encode
 from repos.feed.news import News
 from repos.hot import Hot

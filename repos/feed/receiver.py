@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Self
 import stamina
 import structlog
 
-from repos.base import DRIVER_ERRORS
 from repos.domain import Candle, InvalidValue, Series, of_type, shown
+from repos.driver_errors import DRIVER_ERRORS
 from repos.errors import DatabaseOperationError, DatabaseUnavailable
 from repos.events import CollectorReport
 from repos.feed.collectors import Collectors

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from repos.address import describe
-from repos.base import DRIVER_ERRORS, translated
 from repos.connecting import connect
+from repos.driver_errors import DRIVER_ERRORS, translated
 from repos.errors import DatabaseOperationError
 
 if TYPE_CHECKING:
