@@ -88,7 +88,7 @@ def create_app(
         limits.errors.ConfigurationError: There is no such storage.
     """
     access = access or Access()
-    counted = Metrics(feed, access, metrics)
+    counted = Metrics(db, feed, access, metrics)
 
     async def ready(_: Request) -> Response:
         answers = await db.health_check()

@@ -12,13 +12,15 @@ from starlette.responses import Response
 from gql.auth import Access
 from gql.execution.paths import totals
 from repos.feed.hub import Feed
+from repos.operations import DatabaseOperations
 
 
 class Metrics(Collector):
     """Those of this process, made when they are asked for: counting costs a request nothing more."""
 
-    def __init__(self, feed: Feed, access: Access, others: Iterable[Collector]) -> None:
+    def __init__(self, db: DatabaseOperations, feed: Feed, access: Access, others: Iterable[Collector]) -> None:
         """`others` are shown too: what else runs in this process."""
+        self._db = db
         self._feed = feed
         self._access = access
         self._registry = CollectorRegistry()
@@ -47,6 +49,11 @@ class Metrics(Collector):
         yield CounterMetricFamily("candleql_refused_credentials", "Wrong keys and tokens.", self._access.refusals)
         yield GaugeMetricFamily("candleql_windows", "Series whose newest candles are in memory.", windows.count)
         yield GaugeMetricFamily("candleql_subscribers", "Subscriptions open here.", self._feed.topics.followers)
+        yield CounterMetricFamily(
+            "candleql_unreadable_trades",
+            "Rows of raw_trades left out of tapes: others wrote them, and they hold no trade that can be read.",
+            self._db.tape.unreadable,
+        )
         waiting = self._feed.collectors.waiting()
         yield GaugeMetricFamily(
             "candleql_store_waiting_seconds",

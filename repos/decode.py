@@ -22,6 +22,8 @@ def decode_trade(exchange: str, symbol: str, raw: Mapping[str, Any]) -> Trade:
     Raises:
         InvalidValue: A field is missing, malformed or out of bounds, or `instId` names another symbol.
     """
+    if not isinstance(raw, Mapping):
+        raise InvalidValue("raw_data", f"{shown(raw)} is no object")
     named = raw.get("instId", symbol)
     if named != symbol:
         raise InvalidValue("instId", f"{named!r} is not {symbol}")

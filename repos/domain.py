@@ -507,7 +507,10 @@ class TradeRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RawTrade(Row):
-    """A stored row of raw exchange data. `trade` is its content decoded, where that can be done."""
+    """A stored row of raw exchange data. `trade` is its content decoded, where that can be done.
+
+    `raw_data` is never None: a JSON null, which others wrote, is its text.
+    """
 
     id: int
     exchange: str

@@ -63,6 +63,8 @@ def _raw_trade(row: Sequence[Any]) -> RawTrade:
     if trade_id is not None and isinstance(raw_data, Mapping):
         with suppress(InvalidValue):  # written by somebody else; it is shown as it is
             trade = decode_trade(exchange, symbol, raw_data)
+    if raw_data is None:
+        raw_data = "null"  # GraphQL has no place for it: the field is never null
     return RawTrade(id_, exchange, symbol, timestamp, data_type, raw_data, trade, received_at)
 
 
@@ -113,6 +115,8 @@ class RawTradeRepository(BaseRepository):
         """
         label("exchange", exchange), label("symbol", symbol)
         data_type = data_type_named(data_type)
+        if raw_data is None:
+            raise InvalidValue("raw_data", "None is no data")
         text = json_text("raw_data", raw_data)
         if len(text.encode()) > RAW_BYTES:
             raise InvalidValue("raw_data", f"it takes {len(text.encode()):,} bytes, more than {RAW_BYTES:,}")

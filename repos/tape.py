@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from repos.arrays import arrays, filled, typed
 from repos.base import BaseRepository
 from repos.decode import decode_trade
-from repos.domain import END_OF_TIME, EPOCH, DataType, Trade, TradeRecord
+from repos.domain import END_OF_TIME, EPOCH, DataType, InvalidValue, Trade, TradeRecord
 from repos.feed.bus import Bus
 from repos.feed.news import Tape, TradeNews
 from repos.hot import Hot
@@ -23,6 +23,10 @@ from repos.tables import tapes
 
 _KEY = ("exchange", "symbol")
 _TYPE = DataType.TRADE.value
+_PIECE = 100
+"""Rows looked through at a time for one that can be read."""
+_MOST_TOLD = 1_000
+"""Unreadable rows that are counted and told; each read of a tape meets the same ones again."""
 _TRADE = (t.c.id, t.c.exchange, t.c.symbol, t.c.raw_data)
 
 _asked = arrays(typed(tapes, _KEY))
@@ -134,6 +138,9 @@ class TapeRepository(BaseRepository):
     def __init__(self, engine: AsyncEngine, bus: Bus, logger: structlog.typing.FilteringBoundLogger) -> None:
         super().__init__(engine, logger)
         self._bus = bus
+        self.unreadable = 0
+        """Rows met that are of a trade by their id, and hold none that can be read: others wrote them."""
+        self._told: set[int] = set()
         self._created: set[Tape] = set()
         self._ends: dict[Tape, tuple[int, int]] = {}
         """The last row of a tape that this process wrote last, and the highest trade id stored at that time."""
@@ -193,14 +200,28 @@ class TapeRepository(BaseRepository):
             highest |= {Tape(row[0], row[1]): row[2] for row in rows}
         return highest
 
+    def _readable(self, rows: Sequence[Any]) -> list[tuple[int, Trade]]:
+        """The trades of these rows of _TRADE, with their ids. What holds none is left out, counted, and told once."""
+        found = []
+        for row_id, exchange, symbol, raw, *_ in rows:
+            try:
+                found.append((row_id, decode_trade(exchange, symbol, raw)))
+            except InvalidValue as error:
+                if row_id not in self._told and len(self._told) < _MOST_TOLD:
+                    self._told.add(row_id)
+                    self.unreadable += 1
+                    self._log.warning("A stored trade can't be read, and is left out", row=row_id, exchange=exchange,
+                                      symbol=symbol, reason=str(error))  # fmt: skip
+        return found
+
     async def between(self, exchange: str, symbol: str, start: datetime, end: datetime) -> list[Trade]:
         """The trades of [start, end), ascending by id, no match twice: those inside an aggregated one are left out."""
         # The data type lets an index find them.
         inside = (t.c.data_type == DataType.TRADE.value, t.c.timestamp >= start, t.c.timestamp < end)
         query = sa.select(*_TRADE).where(*_of(exchange, symbol), *inside)
         async with self._transaction(f"reading trades of {exchange} {symbol}") as connection:
-            rows = await connection.execute(query)
-            return _once([decode_trade(exchange, symbol, row[3]) for row in rows], lambda trade: trade)
+            rows = (await connection.execute(query)).all()
+        return _once([trade for _, trade in self._readable(rows)], lambda trade: trade)
 
     async def has(
         self, exchange: str, symbol: str, trade_id: int, after: datetime = EPOCH, before: datetime = END_OF_TIME
@@ -216,16 +237,27 @@ class TapeRepository(BaseRepository):
     async def last(self, exchange: str, symbol: str, until: datetime = END_OF_TIME) -> Trade | None:
         """The latest stored trade that happened by `until`, of several at once that with the highest id."""
         here = (*_of(exchange, symbol), t.c.data_type == _TYPE, t.c.timestamp <= until)
-        query = sa.select(*_TRADE).where(*here).order_by(t.c.timestamp.desc(), t.c.trade_id.desc()).limit(1)
-        async with self._transaction(f"reading the last trade of {exchange} {symbol}") as connection:
-            row = (await connection.execute(query)).first()
-        return None if row is None else decode_trade(exchange, symbol, row[3])
+        query = sa.select(*_TRADE).where(*here).order_by(t.c.timestamp.desc(), t.c.trade_id.desc())
+        skipped, limit = 0, 1
+        while True:
+            async with self._transaction(f"reading the last trade of {exchange} {symbol}") as connection:
+                rows = (await connection.execute(query.offset(skipped).limit(limit))).all()
+            if (found := self._readable(rows)) or len(rows) < limit:
+                return found[0][1] if found else None
+            skipped, limit = skipped + limit, _PIECE
 
     async def after(self, exchange: str, symbol: str, row: int, limit: int) -> list[tuple[int, Trade]]:
         """At most `limit` trades stored after the row `row`, with their rows' ids, in the order of writing."""
-        query = sa.select(*_TRADE).where(*_of(exchange, symbol), t.c.id > row).order_by(t.c.id).limit(limit)
-        async with self._transaction(f"reading the tape of {exchange} {symbol}") as connection:
-            return [(row[0], decode_trade(exchange, symbol, row[3])) for row in await connection.execute(query)]
+        found: list[tuple[int, Trade]] = []
+        while True:
+            missing = limit - len(found)
+            query = sa.select(*_TRADE).where(*_of(exchange, symbol), t.c.id > row).order_by(t.c.id).limit(missing)
+            async with self._transaction(f"reading the tape of {exchange} {symbol}") as connection:
+                rows = (await connection.execute(query)).all()
+            found += self._readable(rows)
+            if len(found) >= limit or len(rows) < missing:
+                return found
+            row = rows[-1].id
 
     async def newest(self, exchange: str, symbol: str, limit: int) -> tuple[list[Trade], int]:
         """The newest `limit` trades in the order of writing, and the id of the tape's last row (0: none)."""
@@ -235,7 +267,16 @@ class TapeRepository(BaseRepository):
         query = sa.select(newest, head).select_from(head.outerjoin(newest, sa.true())).order_by(newest.c.id)
         async with self._transaction(f"reading the tape of {exchange} {symbol}") as connection:
             rows = (await connection.execute(query)).all()
-        return [decode_trade(exchange, symbol, row[3]) for row in rows if row[0] is not None], rows[0].last_id
+        last = rows[0].last_id
+        rows = [row for row in rows if row[0] is not None]
+        found, asked = self._readable(rows), limit
+        while len(found) < limit and len(rows) == asked:  # some can't be read: older ones take their places
+            asked = limit - len(found)
+            older = sa.select(*_TRADE).where(*_of(exchange, symbol), t.c.id < rows[0].id)
+            async with self._transaction(f"reading the tape of {exchange} {symbol}") as connection:
+                rows = (await connection.execute(older.order_by(t.c.id.desc()).limit(asked))).all()[::-1]
+            found = self._readable(rows) + found
+        return [trade for _, trade in found], last
 
     async def last_ids(self, keys: Sequence[Tape]) -> dict[Tape, int]:
         """The id of each tape's last row."""
