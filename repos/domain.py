@@ -465,7 +465,7 @@ class Trade(Row):
         if type(self.exchange) is not str or type(self.symbol) is not str:  # nearly never: this runs with each trade
             of_type("exchange", self.exchange, str)
             of_type("symbol", self.symbol, str)
-        integer("trade_id", self.trade_id)
+        of_type("trade_id", self.trade_id, int)  # not bounded: those of a later numbering are told apart by higher ones
         put(self, "timestamp", instant("timestamp", self.timestamp))
         for name in ("price", "size"):
             if type(getattr(self, name)) is not Decimal:
