@@ -60,7 +60,8 @@ def run(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProc
 @pytest.fixture
 def in_process(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """Runs a command that fails, without a process of its own; its exit code and what it says."""
-    handlers, level, configuration = logging.root.handlers, logging.root.level, structlog.get_config()
+    handlers, level = logging.root.handlers, logging.root.level
+    configuration = structlog.get_config() if structlog.is_configured() else None
     monkeypatch.chdir(folder)
     for name in ("DATABASE_URL", "DEBUG"):
         monkeypatch.delenv(name, raising=False)
@@ -76,7 +77,9 @@ def in_process(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     yield run_here
     logging.root.handlers = handlers
     logging.root.setLevel(level)
-    structlog.configure(**configuration)
+    structlog.reset_defaults()
+    if configuration is not None:
+        structlog.configure(**configuration)
 
 
 @contextmanager

@@ -192,12 +192,15 @@ async def test_statements_are_asked_for_later_too(
     assert len([record for record in caplog.records if "FROM bots" in record.getMessage()]) == 1
 
 
-async def test_a_failed_statement_says_what_was_attempted(db: DatabaseOperations) -> None:
-    with pytest.raises(DatabaseOperationError, match=f"^reading bot {2**63}: ") as raised:
-        await db.bots.get_by_id(2**63)
+async def test_a_failed_statement_says_what_was_attempted(database_url: str) -> None:
+    db = DatabaseOperations(f"{database_url}&options=-csearch_path%3Dnowhere")
+
+    with pytest.raises(DatabaseOperationError, match="^reading bot 7: ") as raised:
+        await db.bots.get_by_id(7)
+    await db.close()
 
     assert not isinstance(raised.value, DatabaseUnavailable)
-    assert isinstance(raised.value.__cause__, asyncpg.DataError)
+    assert isinstance(raised.value.__cause__, asyncpg.UndefinedTableError)
 
 
 async def test_a_database_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
