@@ -192,12 +192,15 @@ async def test_statements_are_asked_for_later_too(
     assert len([record for record in caplog.records if "FROM bots" in record.getMessage()]) == 1
 
 
-async def test_a_failed_statement_says_what_was_attempted(database_url: str) -> None:
-    db = DatabaseOperations(f"{database_url}&options=-csearch_path%3Dnowhere")
-
-    with pytest.raises(DatabaseOperationError, match="^reading bot 7: ") as raised:
-        await db.bots.get_by_id(7)
-    await db.close()
+async def test_a_failed_statement_says_what_was_attempted(db: DatabaseOperations, database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("ALTER TABLE bots RENAME TO bots_elsewhere")
+    try:
+        with pytest.raises(DatabaseOperationError, match=r"^reading bot 7: ") as raised:
+            await db.bots.get_by_id(7)
+    finally:
+        await connection.execute("ALTER TABLE bots_elsewhere RENAME TO bots")
+        await connection.close()
 
     assert not isinstance(raised.value, DatabaseUnavailable)
     assert isinstance(raised.value.__cause__, asyncpg.UndefinedTableError)
