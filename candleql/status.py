@@ -4,13 +4,14 @@ import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from candleql.database import place
 from candleql.settings import Settings
 from repos.address import describe, driver_url
 from repos.clients import Client
-from repos.domain import Market
+from repos.domain import Market, Series
 from repos.driver_errors import DRIVER_ERRORS
 from repos.errors import DatabaseOperationError
 from repos.events import CollectorReport
@@ -24,7 +25,7 @@ WITHIN = 20.0
 _REPORTED = 6.0
 """Seconds in which a collector that runs has reported; asked, it does within one."""
 _LATE_MS = 10_000.0
-"""A channel whose messages are later than that is in trouble."""
+"""A channel whose messages are later than that is in trouble, and so are candles so far behind their trades."""
 
 
 @dataclass(slots=True)
@@ -87,13 +88,43 @@ async def _fill(status: Status, db: DatabaseOperations, url: str) -> None:
         return
     status.clients = [client for client in await db.clients.all() if client.work != "status"]
     status.gaps = await db.gaps.open()
-    status.markets = await db.market_data.markets()
-    collecting = sum(client.work in ("collect", "serve") for client in status.clients)
+    collecting = sum(map(_collects, status.clients))
     async with Feed(db, hot_candles=0) as feed:
         if collecting:
             await feed.collectors.known(lambda: len(feed.collectors.reports()) >= collecting, _REPORTED)
         status.reports = list(feed.collectors.reports().values())
-    status.problems += _problems(status, collecting)
+    # Trades first: candles that are read after them can only be newer.
+    traded = await _last_trades(status.reports, db)
+    status.markets = await db.market_data.markets()
+    status.problems += [*_problems(status, collecting), *_lagging(status, traded)]
+
+
+async def _last_trades(reports: list[CollectorReport], db: DatabaseOperations) -> dict[Series, datetime]:
+    """The newest stored trade's time, for each series that the collectors fold trades into."""
+    traded: dict[Series, datetime] = {}
+    for followed in (followed for report in reports for followed in report.followed if followed.timeframes):
+        last = await db.tape.last(followed.exchange, followed.symbol)
+        if last is not None:
+            series = (Series(followed.exchange, followed.symbol, timeframe) for timeframe in followed.timeframes)
+            traded |= dict.fromkeys(series, last.timestamp)
+    return traded
+
+
+def _lagging(status: Status, traded: dict[Series, datetime]) -> Iterator[str]:
+    """Collected series without the candle before that of their newest trade: it is stored when the next one begins."""
+    newest = {market.series: market.last_time for market in status.markets}
+    # The candle in whose middle a collector begins may have to wait for trades from before.
+    begun = max((client.since for client in status.clients if _collects(client) and client.since), default=None)
+    for series, at in traded.items():
+        candle, timeframe = newest.get(series), series.timeframe
+        known = [moment for moment in (candle, begun and timeframe.floor(begun)) if moment]
+        if known and (at - timeframe.end(timeframe.end(max(known)))).total_seconds() * 1000 > _LATE_MS:
+            since = f"since {candle.isoformat()}" if candle else "at all"
+            yield f"{series} has no candle {since}, but trades until {at.isoformat()}"
+
+
+def _collects(client: Client) -> bool:
+    return client.work in ("collect", "serve")
 
 
 def _problems(status: Status, collecting: int) -> Iterator[str]:

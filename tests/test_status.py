@@ -2,7 +2,7 @@
 
 import json
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
@@ -15,7 +15,7 @@ from repos.domain import Gap
 from repos.events import CollectorReport, FeedHealth
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
-from tests.builders import NOON, a_candle
+from tests.builders import MINUTE, NOON, a_candle, a_record, a_report
 from tests.conftest import a_database
 from tests.test_cli import folder, run, serving
 
@@ -115,6 +115,37 @@ async def test_what_a_collector_says_of_its_channels_decides(database_url, db, f
     assert [client.work for client in status.clients] == ["collect"]
     assert [report.feeds for report in status.reports] == [[feed]]
     assert [market.last_time for market in status.markets] == [a_candle().start_time]
+
+
+NOW = datetime.now(UTC).replace(second=0, microsecond=0)
+LATER = NOW + 2 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("traded", "stored", "problem"),
+    [
+        (LATER, NOW + MINUTE, None),
+        (LATER + timedelta(seconds=9), NOW - 60 * MINUTE, None),
+        (LATER + timedelta(minutes=5), NOW + MINUTE, f"has no candle since {(NOW + MINUTE).isoformat()}"),
+        (LATER + timedelta(minutes=5), NOW - 60 * MINUTE, f"has no candle since {(NOW - 60 * MINUTE).isoformat()}"),
+        (LATER + timedelta(minutes=5), None, "has no candle at all"),
+        (NOW, None, None),
+    ],
+    ids=["together", "has just begun", "behind", "behind since a restart", "none", "none yet"],
+)  # fmt: skip
+async def test_candles_that_end_while_their_trades_go_on_are_told(database_url, db, traded, stored, problem) -> None:
+    # The collector begins now, and the trades are of the next minutes.
+    if stored:
+        await db.market_data.upsert_candle(a_candle(start_time=stored))
+    await db.tape.insert([a_record(trade_id=1, timestamp=traded)])
+    async with DatabaseOperations(database_url, work="collect") as other, Feed(other) as collecting:
+        await other.bots.count()
+        collecting.collectors.keep("one", a_report(a_candle().series, feeds=[a_feed()]))
+
+        status = await look(settings(database_url), None)
+
+    told = [f"okx BTC-USDT 1m {problem}, but trades until {traded.isoformat()}"] if problem else []
+    assert status.problems == told
 
 
 async def test_open_gaps_and_silent_collectors_are_told(database_url, db) -> None:

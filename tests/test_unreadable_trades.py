@@ -83,15 +83,15 @@ async def connection_of_others(database_url):
     await connection.close()
 
 
-async def test_each_is_told_and_counted_once(tape, db, feed, caplog):
+async def test_each_is_told_and_counted_once(tape, logging_db, feed, caplog):
     for _ in range(2):
-        await tape.between(*BTC, NOON, NOON + MINUTE)
-        await tape.newest(*BTC, 10)
+        await logging_db.tape.between(*BTC, NOON, NOON + MINUTE)
+        await logging_db.tape.newest(*BTC, 10)
 
     told = [text for text in caplog.messages if "A stored trade can't be read, and is left out" in text]
     assert len(told) == len(set(told)) == 2 * len(WRONG)
     assert any("sz: -1 is negative" in text for text in told)
-    async with Client(an_app(db, feed)) as client:
+    async with Client(an_app(logging_db, feed)) as client:
         shown = (await client.http.get("/metrics")).text
     assert re.search(r"^candleql_unreadable_trades_total 16.0$", shown, re.MULTILINE)
 
