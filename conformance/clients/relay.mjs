@@ -30,6 +30,8 @@ function followed({ text: query }, variables) {
 }
 
 const environment = new relay.Environment({
+  // Ids are numbers of a table: bot 1 is not raw trade 1, and a record's key has its type in it.
+  getDataID: ({ id }, type) => (id == null ? undefined : `${type}:${id}`),
   network: relay.Network.create(fetched, followed),
   store: new relay.Store(new relay.RecordSource()),
 })
