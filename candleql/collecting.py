@@ -9,7 +9,6 @@ from candleql.settings import Settings
 from candleql.signals import on_signal
 from collector.config import Pair
 from collector.okx.collector import OKXCollector
-from collector.okx.pace import Pace
 from repos.feed.hub import Feed
 from repos.operations import DatabaseOperations
 
@@ -25,7 +24,7 @@ async def collect(
     stop = asyncio.Event()
     async with db, Feed(db, settings.bot_timeout, settings.hot_candles) as feed:
         urls = {"rest_url": settings.okx_rest_url, "ws_url": settings.okx_ws_url}
-        made = collectors(pairs, db, feed, pace=Pace(), **urls)
+        made = collectors(pairs, db, feed, **urls)
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(collector.run()) for collector in made]
             with on_signal(stop.set):
@@ -36,7 +35,7 @@ async def collect(
 
 
 def collectors(
-    pairs: Iterable[Pair], db: DatabaseOperations, feed: Feed, *, pace: Pace, rest_url: str, ws_url: str
+    pairs: Iterable[Pair], db: DatabaseOperations, feed: Feed, *, rest_url: str, ws_url: str
 ) -> list[OKXCollector]:
     """One collector for all pairs that want the same done with what comes."""
     made = []
@@ -52,7 +51,6 @@ def collectors(
                 timeframes={each.symbol: each.timeframes for each in alike},
                 db=db,
                 feed=feed,
-                pace=pace,
                 rest_url=rest_url,
                 ws_url=ws_url,
             )

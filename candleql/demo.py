@@ -10,7 +10,6 @@ import structlog
 from collector.backfill import backfill
 from collector.config import Pair
 from collector.okx.bars import bar_of
-from collector.okx.pace import Pace
 from collector.okx.rest import OKXError, OKXRest
 from collector.okx.simulator.server import Simulator
 from repos.domain import DataType, Series, Timeframe
@@ -49,7 +48,7 @@ class Demo:
         async with Simulator(seed=SEED) as simulator:
             yield simulator.rest_url, simulator.ws_url
 
-    async def furnish(self, db: DatabaseOperations, rest_url: str, pace: Pace) -> None:
+    async def furnish(self, db: DatabaseOperations, rest_url: str) -> None:
         """Load a day of candles and create the bots, what is not there yet; then keep one bot alive until cancelled."""
         try:
             for bot in BOTS:
@@ -57,7 +56,7 @@ class Demo:
                     await db.bots.add(bot)
             # What came later is folded from trades: the collector reads back to the hour's beginning.
             until = Timeframe("1h").floor(datetime.now(UTC))
-            async with OKXRest(rest_url, pace=pace) as rest:
+            async with OKXRest(rest_url) as rest:
                 for pair in PAIRS:
                     for timeframe in pair.timeframes:
                         span = HISTORY if bar_of(timeframe) else SHORT_HISTORY

@@ -153,11 +153,10 @@ def backfill_command(
 
     from candleql.database import database
     from collector.backfill import backfill
-    from collector.okx.pace import Pace
     from collector.okx.rest import OKXError, OKXRest
 
     async def work() -> None:
-        async with database(settings, data_dir, "backfill") as db, OKXRest(settings.okx_rest_url, pace=Pace()) as rest:
+        async with database(settings, data_dir, "backfill") as db, OKXRest(settings.okx_rest_url) as rest:
             columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
             with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
                 for symbol, span in product(symbols, spans):

@@ -23,7 +23,6 @@ from candleql.settings import Settings
 from candleql.signals import on_signal
 from collector.config import Pair
 from collector.okx.metrics import CollectorMetrics
-from collector.okx.pace import Pace
 from gql.app import create_app
 from gql.door import Door
 from gql.frames import Connection
@@ -136,8 +135,7 @@ async def serve(
         await stack.enter_async_context(db)
         access = await access_to(db.keys, settings, host, insecure)
         feed = await stack.enter_async_context(Feed(db, settings.bot_timeout, settings.hot_candles))
-        pace = Pace()
-        made = collectors(pairs, db, feed, pace=pace, rest_url=rest_url, ws_url=ws_url)
+        made = collectors(pairs, db, feed, rest_url=rest_url, ws_url=ws_url)
         try:
             app = create_app(
                 db,
@@ -175,7 +173,7 @@ async def serve(
             background = [tasks.create_task(collector.run()) for collector in made]
             background.append(tasks.create_task(access.run()))
             if demo is not None:
-                background.append(tasks.create_task(demo.furnish(db, rest_url, pace)))
+                background.append(tasks.create_task(demo.furnish(db, rest_url)))
             for collector in made:
                 await collector.started()  # from here on markets shows what it follows
             settle()

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from collector.okx.pace import Pace
 from collector.okx.rest import OKXRest
 from repos.domain import EPOCH
 
@@ -38,5 +37,5 @@ async def answering(*bodies: str) -> AsyncIterator[OKXRest]:
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        async with OKXRest(f"http://127.0.0.1:{port}", pace=Pace()) as client:
+        async with OKXRest(f"http://127.0.0.1:{port}") as client:
             yield client

@@ -6,7 +6,6 @@ from contextlib import aclosing, asynccontextmanager
 from itertools import repeat
 from typing import TypeVar
 
-from collector.okx.pace import Pace
 from collector.okx.protocol import Arg
 from collector.okx.simulator.server import Simulator
 from collector.okx.simulator.sockets import Connection
@@ -26,7 +25,7 @@ def at_once() -> Iterator[float]:
 
 @asynccontextmanager
 async def following(url: str, *args: Arg) -> AsyncIterator[tuple[OKXStream, Events]]:
-    stream = OKXStream(url, args, pace=Pace(), delays=at_once)
+    stream = OKXStream(url, args, delays=at_once)
     async with asyncio.timeout(PATIENCE), aclosing(stream.events()) as events:
         yield stream, events
 

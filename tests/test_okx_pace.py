@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 
 import pytest
 from structlog.testing import capture_logs
@@ -33,6 +34,18 @@ async def test_connections_that_begin_at_once_keep_to_the_exchange_s_three_a_sec
     lost = [log["reason"] for log in logs if log["event"] == "Disconnected"]
     assert len(lost) == 6  # by the exchange; none was refused
     assert not [reason for reason in lost if "429" in reason]
+
+
+async def test_collectors_side_by_side_share_the_limits_of_their_address(db, feed):
+    symbols = list(INSTRUMENTS)[:4]
+
+    async with Simulator(seed=5, connections_per_second=3) as exchange, AsyncExitStack() as stack:
+        with capture_logs() as logs:
+            for symbol in symbols:  # with two connections each
+                await stack.enter_async_context(a_collector(exchange, db, feed, symbols=[symbol], timeframes={}))
+            await channels(feed, len(symbols))
+
+    assert [log for log in logs if log["log_level"] == "warning"] == []
 
 
 async def test_what_is_under_way_takes_its_place_until_a_while_after_its_end():

@@ -10,7 +10,6 @@ import collector.okx.connection
 import collector.okx.session
 import collector.okx.stream
 from collector.okx.connection import TOGETHER
-from collector.okx.pace import Pace
 from collector.okx.protocol import Notice, Pong, Refused, Subscribed, Trades
 from collector.okx.simulator.faults import Answer
 from collector.okx.simulator.server import Simulator
@@ -348,7 +347,7 @@ async def test_waits_grow_until_a_connection_was_stable(exchange, monkeypatch):
             yield 0.0
 
     exchange.faults.refused = 1
-    stream = OKXStream(exchange.ws_url + BUSINESS, [ALL], pace=Pace(), delays=counted)
+    stream = OKXStream(exchange.ws_url + BUSINESS, [ALL], delays=counted)
     async with asyncio.timeout(PATIENCE), aclosing(stream.events()) as events:
         await the_next(Connected, events)
         await the_next(Subscribed, events)

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 import collector.okx.rest
 from collector.okx.bars import BARS, bar_of
-from collector.okx.pace import Limit, Pace
+from collector.okx.pace import Limit
 from collector.okx.rest import ATTEMPTS, OKXError, OKXRest, OKXUnavailable
 from collector.okx.simulator.clock import ManualClock
 from collector.okx.simulator.faults import RestFault
@@ -33,7 +33,7 @@ async def exchange() -> AsyncIterator[Simulator]:
 
 @pytest.fixture
 async def rest(exchange: Simulator) -> AsyncIterator[OKXRest]:
-    async with OKXRest(exchange.rest_url, pace=Pace()) as client:
+    async with OKXRest(exchange.rest_url) as client:
         yield client
 
 
@@ -253,13 +253,13 @@ async def test_an_exchange_that_is_not_there_is_unavailable():
     async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
 
-    async with OKXRest(f"http://127.0.0.1:{port}", pace=Pace()) as rest:
+    async with OKXRest(f"http://127.0.0.1:{port}") as rest:
         with pytest.raises(OKXUnavailable, match="OKX public/time: ConnectError"):
             await rest.server_time()
 
 
 async def test_a_page_that_is_not_there_is_an_error(exchange):
-    async with OKXRest(f"{exchange.rest_url}/elsewhere/", pace=Pace()) as rest:
+    async with OKXRest(f"{exchange.rest_url}/elsewhere/") as rest:
         with pytest.raises(OKXError, match="Request URI does not exist"):
             await rest.server_time()
 

@@ -6,7 +6,7 @@ from websockets.exceptions import InvalidURI
 
 import collector.okx.connection
 import collector.okx.session
-from collector.okx.pace import Limit, Pace
+from collector.okx.pace import Limit
 from collector.okx.protocol import Arg, Malformed, Points, Refused, Subscribed, Trades, Unsubscribed
 from collector.okx.simulator.faults import Answer
 from collector.okx.simulator.server import Simulator
@@ -173,4 +173,4 @@ async def test_a_request_waits_for_its_place_in_the_exchanges_limits(exchange, m
 
 def test_an_address_that_is_none_is_refused_at_once():
     with pytest.raises(InvalidURI):
-        OKXStream("https://ws.okx.com", pace=Pace())
+        OKXStream("https://ws.okx.com")

@@ -9,7 +9,6 @@ import stamina
 
 import collector.okx.session
 import collector.okx.watchdog
-from collector.okx.pace import Pace
 from collector.okx.protocol import Arg, Pong, Subscribed, Trades, Unsubscribed
 from collector.okx.rest import OKXRest
 from collector.okx.simulator.faults import RestFault
@@ -55,7 +54,7 @@ async def watching(
     exchange: Simulator, *args: Arg, endpoint: str = BUSINESS
 ) -> AsyncIterator[tuple[OKXStream, Events, Alarms]]:
     alarms = Alarms()
-    async with OKXRest(exchange.rest_url, pace=Pace()) as rest, following(exchange.ws_url + endpoint, *args) as stream:
+    async with OKXRest(exchange.rest_url) as rest, following(exchange.ws_url + endpoint, *args) as stream:
         watchdog = asyncio.create_task(Watchdog(stream[0], rest, alarms).run())
         try:
             yield *stream, alarms

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from collector.okx.connection import Connection
-from collector.okx.pace import Pace
 from collector.okx.rest import OKXRest
 from collector.okx.simulator.server import Simulator
 from repos.domain import InvalidValue
@@ -56,9 +55,9 @@ async def test_the_exchange_is_asked_and_followed_through_a_socks_proxy(monkeypa
         monkeypatch.setenv("ALL_PROXY", f"socks5h://127.0.0.1:{port}")
         rest_url, ws_url = (url.replace("127.0.0.1", "exchange.test") for url in (exchange.rest_url, exchange.ws_url))
 
-        async with OKXRest(rest_url, pace=Pace()) as rest:
+        async with OKXRest(rest_url) as rest:
             trade = await rest.newest_trade("BTC-USDT")
-        connection = await Connection.open(f"{ws_url}/ws/v5/public", [], Pace())
+        connection = await Connection.open(f"{ws_url}/ws/v5/public", [])
         await connection.close()
 
     assert trade is not None
@@ -70,10 +69,10 @@ async def test_the_exchange_is_asked_and_followed_through_a_socks_proxy(monkeypa
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://127.0.0.1:1", "ftp://nowhere"])
 async def test_this_machine_is_never_asked_through_a_proxy(monkeypatch, name, proxy):
     monkeypatch.setenv(name, proxy)
-    async with Simulator() as exchange, OKXRest(exchange.rest_url, pace=Pace()) as rest:
+    async with Simulator() as exchange, OKXRest(exchange.rest_url) as rest:
         assert await rest.newest_trade("BTC-USDT") is not None
 
-        connection = await Connection.open(f"{exchange.ws_url}/ws/v5/public", [], Pace())
+        connection = await Connection.open(f"{exchange.ws_url}/ws/v5/public", [])
         await connection.close()
 
 

@@ -10,7 +10,6 @@ import stamina
 from collector.backfill import backfill
 from collector.candles import numbers
 from collector.okx import repair as repair_module
-from collector.okx.pace import Pace
 from collector.okx.repair import Repair
 from collector.okx.rest import ATTEMPTS, OKXRest
 from collector.okx.simulator.faults import RestFault
@@ -32,7 +31,7 @@ __all__ = ["exchange", "patience"]
 
 @pytest.fixture
 async def rest(exchange: Simulator) -> AsyncIterator[OKXRest]:
-    async with OKXRest(exchange.rest_url, pace=Pace()) as client:
+    async with OKXRest(exchange.rest_url) as client:
         yield client
 
 
@@ -124,7 +123,7 @@ async def test_backfilled_candles_are_those_that_happened(db, timeframe):
     start, heard = an_hour(), []
     series = Series("okx", BTC, Timeframe(timeframe))
 
-    async with Simulator(seed=5) as exchange, OKXRest(exchange.rest_url, pace=Pace()) as rest:
+    async with Simulator(seed=5) as exchange, OKXRest(exchange.rest_url) as rest:
         count = await backfill(db, rest, BTC, series.timeframe, start, start + timedelta(minutes=21), heard.append)
         again = await backfill(db, rest, BTC, series.timeframe, start, start + timedelta(minutes=21))
 
@@ -141,7 +140,7 @@ async def test_backfilled_candles_are_those_that_happened(db, timeframe):
 
 async def test_partial_candles_of_a_recording_are_mended_and_whole_ones_stay(db):
     start = an_hour()
-    async with Simulator(seed=5) as exchange, OKXRest(exchange.rest_url, pace=Pace()) as rest:
+    async with Simulator(seed=5) as exchange, OKXRest(exchange.rest_url) as rest:
         trades = happened(exchange, start + timedelta(seconds=90), start + timedelta(seconds=330))
         await db.market_data.upsert_candles(plain(trades, "1m"))
         stayed = await backfill(db, rest, BTC, Timeframe("1m"), start, start + timedelta(minutes=10))

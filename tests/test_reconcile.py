@@ -13,7 +13,6 @@ import structlog
 
 from collector.okx import reconcile as module
 from collector.okx.collector import OKXCollector
-from collector.okx.pace import Pace
 from collector.okx.reconcile import BEHIND, Reconciliation
 from collector.okx.repair import Repair
 from collector.okx.rest import OKXRest
@@ -128,7 +127,7 @@ def largest(trades: list[Trade], start: datetime) -> Trade:
 
 @pytest.fixture
 async def rest(exchange: Simulator) -> AsyncIterator[OKXRest]:
-    async with OKXRest(exchange.rest_url, pace=Pace()) as client:
+    async with OKXRest(exchange.rest_url) as client:
         yield client
 
 

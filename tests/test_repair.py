@@ -11,7 +11,6 @@ import stamina
 
 from collector.okx import repair as repair_module
 from collector.okx.look_back import LookBack
-from collector.okx.pace import Pace
 from collector.okx.repair import KEPT, Repair
 from collector.okx.rest import OKXRest
 from collector.okx.simulator.faults import RestFault
@@ -37,7 +36,7 @@ async def exchange() -> AsyncIterator[Simulator]:
 
 @pytest.fixture
 async def rest(exchange: Simulator) -> AsyncIterator[OKXRest]:
-    async with OKXRest(exchange.rest_url, pace=Pace()) as client:
+    async with OKXRest(exchange.rest_url) as client:
         yield client
 
 

@@ -16,7 +16,6 @@ from candleql.errors import UserError
 from candleql.settings import Settings, read_settings
 from collector.config import CollectorConfig, ConfigError, TradingPair, load_config
 from collector.okx.channels import Channels
-from collector.okx.pace import Pace
 from collector.okx.rest import OKXRest
 from gql.rate import Accounts
 from gql.tokens import NoKeys, Tokens
@@ -43,7 +42,7 @@ def make_all() -> None:
     read = read_settings()
     try:
         database(read, None)
-        OKXRest(read.okx_rest_url, pace=Pace())
+        OKXRest(read.okx_rest_url)
         Accounts(1, read.rate_limit_storage)
     except ConfigurationError:
         raise UserError("RATE_LIMIT_STORAGE") from None  # as candleql.server does

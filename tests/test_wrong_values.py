@@ -12,7 +12,6 @@ import pytest
 from candleql.errors import UserError
 from candleql.settings import Settings, read_settings
 from collector.okx.collector import OKXCollector
-from collector.okx.pace import Pace
 from collector.okx.rest import OKXRest
 from repos import operations
 from repos.domain import Candle, DataType, Gap, Instrument, InvalidValue, MarketDataPoint, Series, Side, Trade
@@ -91,7 +90,7 @@ MADE: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (Series.of, OF_OKX | {"timeframe": "1m"}),
     (DatabaseOperations, {"database": "postgresql://a@b/c"}),
     (EmbeddedPostgres, {"data_dir": "data"}),
-    (OKXRest, {"base_url": "http://127.0.0.1", "pace": Pace()}),
+    (OKXRest, {"base_url": "http://127.0.0.1"}),
     (Feed, {"db": DatabaseOperations("postgresql://a@b/c")}),
     (get_database_operations, {}),
     (OKXCollector, {"symbols": ["BTC-USDT"]}),

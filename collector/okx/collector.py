@@ -13,7 +13,6 @@ from collector.okx.channels import Channels
 from collector.okx.clock import ExchangeClock
 from collector.okx.follower import Follower
 from collector.okx.look_back import LookBack
-from collector.okx.pace import Pace
 from collector.okx.protocol import EXCHANGE
 from collector.okx.reconcile import Reconciliation
 from collector.okx.repair import Repair
@@ -62,13 +61,12 @@ class OKXCollector:
         timeframes: Mapping[str, Sequence[str]] | None = None,
         db: DatabaseOperations | None = None,
         feed: Feed | None = None,
-        pace: Pace | None = None,
         rest_url: str = REST_URL,
         ws_url: str = WS_URL,
     ) -> None:
         """`timeframes` are a symbol's; by default each has TIMEFRAMES. `force_update_candles` lets candles folded here
-        replace those of another origin. `feed` is this process's, if it has one; `pace` is for collectors that run
-        side by side. Without `db` it is the process's own, which stays open when the collector stops.
+        replace those of another origin. `feed` is this process's, if it has one. Without `db` it is the process's
+        own, which stays open when the collector stops.
 
         Raises:
             TypeError: What is to be a list is none, or one of other things.
@@ -79,7 +77,7 @@ class OKXCollector:
         check_list("data_types", data_types, DataType)
         for name, flag in (("store_raw_data", store_raw_data), ("force_update_candles", force_update_candles)):
             of_type(name, flag, bool)
-        for name, part, kind in (("db", db, DatabaseOperations), ("feed", feed, Feed), ("pace", pace, Pace)):
+        for name, part, kind in (("db", db, DatabaseOperations), ("feed", feed, Feed)):
             if part is not None:
                 of_type(name, part, kind)
         check_url("rest_url", rest_url, "https", "http")
@@ -101,7 +99,6 @@ class OKXCollector:
         self._force_update = force_update_candles
         self._db = db or get_database_operations()
         self._feed = feed
-        self._pace = pace or Pace()
         self._rest_url = rest_url
         self._ws_url = ws_url
         self.differences = 0
@@ -198,7 +195,7 @@ class OKXCollector:
             feed = self._feed
             if feed is None:
                 feed = await stack.enter_async_context(Feed(self._db))
-            rest = await stack.enter_async_context(OKXRest(self._rest_url, pace=self._pace))
+            rest = await stack.enter_async_context(OKXRest(self._rest_url))
             repair = self._repair = Repair(self._timeframes, self._db, rest, self._clock.now)
             live = Live(self._clock.started, repair.report)
             self._look_back = LookBack(self._db, repair, self._timeframes, live.since)
@@ -207,7 +204,7 @@ class OKXCollector:
             self._pipeline = Pipeline(self._db, timeframes, live=live, force_update=force, now=latest)
             reconciliation = Reconciliation(self._timeframes, self._db, rest, repair, self._pipeline, self._differs)
             for follower in self._followers:
-                follower.open(self._ws_url, self._pace)
+                follower.open(self._ws_url)
             stack.enter_context(feed.answer(self._pipeline.forming))
             stack.push_async_callback(self._finish, feed)
             feed.collectors.keep(self._source, self.report())

@@ -8,7 +8,7 @@ from typing import Self
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from collector.okx.pace import Limit, Pace, Turns
+from collector.okx.pace import Limit, Turns, turns_of
 from collector.okx.protocol import PING, Arg, Event
 from collector.okx.session import PONG_WITHIN, Session
 from repos.proxies import proxy_for
@@ -36,14 +36,14 @@ class Connection:
         self._requests = Turns(REQUESTS)
 
     @classmethod
-    async def open(cls, url: str, args: Iterable[Arg], pace: Pace) -> Self:
+    async def open(cls, url: str, args: Iterable[Arg]) -> Self:
         """Connect to `url`, in the connection's place in the exchange's limits. `args` are looked at when it is open.
 
         Raises:
             OSError: The exchange can't be reached, in time.
             websockets.exceptions.WebSocketException: It does not want the connection.
         """
-        async with pace.of("connections", CONNECTIONS):
+        async with turns_of("connections", CONNECTIONS):
             # No ping frames of websockets: the exchange counts text frames only.
             socket = await connect(
                 url,

@@ -10,7 +10,6 @@ import structlog
 
 from collector.okx.channels import BUSINESS, PUBLIC, Channels
 from collector.okx.clock import ExchangeClock
-from collector.okx.pace import Pace
 from collector.okx.protocol import Arg, Malformed, Notice, Points, Refused, Subscribed, Trades
 from collector.okx.rest import OKXRest
 from collector.okx.session import UNKNOWN
@@ -52,14 +51,14 @@ class Follower:
         self.stalls = 0
         """Channels found silent while the exchange went on."""
 
-    def open(self, ws_url: str, pace: Pace) -> None:
+    def open(self, ws_url: str) -> None:
         """Make streams of what is followed by now, anew at each start.
 
         Raises:
             websockets.exceptions.InvalidURI: `ws_url` is no websocket address.
         """
         self._streams = {
-            endpoint: OKXStream(f"{ws_url}/ws/v5/{endpoint}", self.channels.args(endpoint), pace=pace)
+            endpoint: OKXStream(f"{ws_url}/ws/v5/{endpoint}", self.channels.args(endpoint))
             for endpoint in (PUBLIC, BUSINESS)
         }
 

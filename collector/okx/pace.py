@@ -38,12 +38,15 @@ class Turns:
         asyncio.get_running_loop().call_later(self._seconds + MARGIN, self._places.release)
 
 
-class Pace:
-    """The limits of this process. One for all connections and requests: OKX counts by IP address."""
+_turns: dict[tuple[asyncio.AbstractEventLoop, str, Limit], Turns] = {}
 
-    def __init__(self) -> None:
-        self._turns: dict[tuple[str, Limit], Turns] = {}
 
-    def of(self, name: str, limit: Limit) -> Turns:
-        """The turns of all that falls under the limit of this name."""
-        return self._turns.setdefault((name, limit), Turns(limit))
+def turns_of(name: str, limit: Limit) -> Turns:
+    """The turns of all that falls under the limit of this name in this process: OKX counts by IP address."""
+    loop = asyncio.get_running_loop()
+    turns = _turns.get((loop, name, limit))
+    if turns is None:
+        for ended in [key for key in _turns if key[0].is_closed()]:
+            del _turns[ended]
+        turns = _turns[loop, name, limit] = Turns(limit)
+    return turns

@@ -12,7 +12,7 @@ import stamina
 import structlog
 
 from collector.okx.bars import BARS, bar_of
-from collector.okx.pace import Limit, Pace
+from collector.okx.pace import Limit, turns_of
 from collector.okx.protocol import CANDLE_FIELDS, EXCHANGE, read_trade
 from repos.decode import milliseconds
 from repos.domain import (
@@ -79,7 +79,6 @@ class OKXRest:
 
     Args:
         base_url: Such as https://www.okx.com.
-        pace: The process's rate windows.
 
     Raises:
         InvalidValue: An argument is of another type, or the environment names a proxy that can't be used.
@@ -87,10 +86,8 @@ class OKXRest:
         OKXUnavailable: Likewise: it still failed at the last attempt.
     """
 
-    def __init__(self, base_url: str, *, pace: Pace) -> None:
+    def __init__(self, base_url: str) -> None:
         of_type("base_url", base_url, str)
-        of_type("pace", pace, Pace)
-        self._pace = pace
         self._client = httpx2.AsyncClient(
             base_url=f"{base_url.rstrip('/')}/api/v5/",
             proxy=proxy_for(base_url),
@@ -174,7 +171,7 @@ class OKXRest:
 
     @stamina.retry(on=OKXUnavailable, attempts=ATTEMPTS, timeout=None)
     async def _get(self, path: str, params: dict[str, str]) -> list[msgspec.Raw]:
-        async with self._pace.of(path, RATES[path]):
+        async with turns_of(path, RATES[path]):
             status, body = await self._fetch(path, params)
         try:
             reply = _decode_reply(body)

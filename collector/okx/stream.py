@@ -12,7 +12,6 @@ from websockets.exceptions import WebSocketException
 from websockets.uri import parse_uri
 
 from collector.okx.connection import TOGETHER, Connection
-from collector.okx.pace import Pace
 from collector.okx.protocol import Arg, Event, Refused
 from collector.okx.session import UNKNOWN, Session
 
@@ -57,7 +56,6 @@ class OKXStream:
     Args:
         url: Such as wss://ws.okx.com:8443/ws/v5/public.
         args: Wanted from the start.
-        pace: The process's rate windows.
         delays: Makes the seconds to wait before each reconnect, anew after a stable connection. The first is up to
             a second; later ones double to half a minute, and each is shortened at random by up to a half.
 
@@ -70,7 +68,6 @@ class OKXStream:
         url: str,
         args: Iterable[Arg] = (),
         *,
-        pace: Pace,
         delays: Callable[[], Iterator[float]] = _quickly_at_first,
     ) -> None:
         parse_uri(url)
@@ -78,7 +75,6 @@ class OKXStream:
         self._connections: list[Connection] = []
         """Those that are open: the one whose events are told, and the one that is to take over."""
         self._successor: asyncio.Task[list[Event]] | None = None
-        self._pace = pace
         self._delays = delays
         self._wanted: dict[Arg, None] = {}
         self._anything_wanted = asyncio.Event()
@@ -175,7 +171,7 @@ class OKXStream:
             self._anything_wanted.clear()
 
     async def _open(self) -> Connection:
-        connection = await Connection.open(self.url, self._wanted, self._pace)
+        connection = await Connection.open(self.url, self._wanted)
         self._connections.append(connection)
         return connection
 
