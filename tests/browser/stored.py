@@ -10,7 +10,7 @@ from tests.browser.demo import Demo, a_demo
 from tests.builders import a_candle
 
 MINUTE = timedelta(minutes=1)
-COUNT = 2_500
+COUNT = 15_000
 NEWEST = datetime(2026, 7, 2, 3, 4, tzinfo=UTC)
 """The start of the newest minute of BTC-USDT that is stored; COUNT minutes are, without a hole."""
 

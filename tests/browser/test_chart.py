@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from repos.domain import Candle, Origin
-from tests.browser.stored import NEWEST, a_gap, a_minute
+from tests.browser.stored import COUNT, NEWEST, a_gap, a_minute
 from tests.browser.views import at_minutes, frame, printed, read_before
 
 pytestmark = pytest.mark.anyio
@@ -108,6 +108,62 @@ async def test_utc_is_shown_on_demand_and_remembered(chart):
     await expect(chart.locator("#legend time")).to_have_text(printed(NEWEST, "UTC"))
     await chart.get_by_role("button", name="UTC").click()
     await expect(chart.locator("#legend time")).to_have_text(printed(NEWEST))
+
+
+@pytest.fixture
+async def under_the_mouse(chart):
+    """Moves it there, and tells how many minutes before the newest the candle below it is."""
+    box = await chart.locator("#chart").bounding_box()
+
+    async def read(x: int) -> int:
+        await chart.mouse.move(box["x"] + x, box["y"] + 300)
+        await chart.mouse.move(box["x"] + x, box["y"] + 310)
+        await frame(chart)
+        return await read_before(chart)
+
+    return read
+
+
+async def test_what_is_dragged_stays_under_the_mouse_however_far(chart, under_the_mouse):
+    for _ in range(6):
+        await chart.keyboard.press("-")
+        await frame(chart)
+    place = 0
+    async with asyncio.timeout(60):
+        while place < 8_000:
+            place = await under_the_mouse(100)
+            await chart.mouse.down()
+            for x in (106, 300, 500, 700, 950):  # It is held from 6 pixels on.
+                await under_the_mouse(x)
+            while abs(await under_the_mouse(950) - place) > 5:  # What is older is being loaded.
+                pass
+            await chart.mouse.up()
+            await frame(chart)
+            assert abs(await under_the_mouse(950) - place) <= 5
+
+
+async def test_years_are_walked_through_evenly_and_back(chart, under_the_mouse):
+    for _ in range(3):
+        await chart.keyboard.press("-")
+    await frame(chart)
+    place, step = await under_the_mouse(400), 0
+    async with asyncio.timeout(60):
+        while place < COUNT - 2_000:
+            await chart.keyboard.press("PageUp")
+            moved = await under_the_mouse(400)
+            step = step or moved - place
+            # It waits where what is older is being loaded, and what is moved may be told a frame later.
+            assert place <= moved <= place + 2 * step + 1
+            place = moved
+    while place > step:
+        await chart.keyboard.press("PageDown")
+        moved = await under_the_mouse(400)
+        assert abs(place - step - moved) <= 1
+        place = moved
+
+    await chart.keyboard.press("End")
+    await chart.keyboard.press("ArrowLeft")
+    await reads(chart, 1)
 
 
 async def test_history_that_loads_leaves_the_view_where_it_was(chart):
